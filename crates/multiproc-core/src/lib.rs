@@ -1,0 +1,19 @@
+//! The floor that the `multiproc` crates stand on.
+//!
+//! - [`sys`]: the operating-system seam, the only place that names `rustix` or `libc`.
+//! - [`codec`]: messages as bytes and descriptors: postcard's format with limits and carried handles.
+//! - [`Deadline`]: one instant that bounds a whole call.
+//! - [`Name`]: a checked name of a shared object.
+//! - [`sync`]: the seam behind which loom takes the place of `std`'s atomics.
+//!
+//! This crate is an implementation detail: use `multiproc` or one of the crates above.
+
+pub mod codec;
+mod deadline;
+mod name;
+pub mod sync;
+pub mod sys;
+
+pub use codec::Message;
+pub use deadline::Deadline;
+pub use name::{Name, NameError};

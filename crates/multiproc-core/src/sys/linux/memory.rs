@@ -1,0 +1,1 @@
+//! Shared memory: memfd, seals, named files.
