@@ -1,1 +1,0 @@
-//! Shared memory: memfd, seals, named files.
