@@ -110,12 +110,12 @@ fn feature_sets(features: &[String]) -> Vec<Vec<String>> {
 }
 
 /// Compiles what the model checker takes over; a folder of its own keeps the other flags from rebuilding all.
-fn loom(_: &Workspace) -> Result<Vec<String>> {
-    let mut command =
-        cargo(&["check", "--package", "multiproc-core", "--lib", "--target-dir", "target/loom"]);
+fn loom(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut command = cargo(&["check", "--package", "multiproc-core", "--lib"]);
     if root().join("crates/multiproc-core/tests/loom.rs").exists() {
         command.args(["--test", "loom"]);
     }
+    command.arg("--target-dir").arg(workspace.target.join("loom"));
     command.env("RUSTFLAGS", "--cfg loom -D warnings");
     run(command)?;
     Ok(Vec::new())

@@ -8,9 +8,11 @@ use serde_json::Value;
 use crate::shell::{Result, cargo, root};
 
 /// The members of the workspace.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Workspace {
     pub(crate) packages: Vec<Package>,
+    /// Where cargo puts what it builds.
+    pub(crate) target: PathBuf,
 }
 
 /// A member of the workspace.
@@ -56,7 +58,8 @@ impl Workspace {
 
     fn parse(metadata: &Value, root: &Path) -> Result<Self> {
         let packages = array(metadata, "packages").iter().map(|package| Package::parse(package, root));
-        Ok(Self { packages: packages.collect::<Result<_>>()? })
+        let target = PathBuf::from(string(metadata, "target_directory")?);
+        Ok(Self { packages: packages.collect::<Result<_>>()?, target })
     }
 
     /// Returns the library crates, which are those under `crates/`.
@@ -118,7 +121,7 @@ mod tests {
 
     #[test]
     fn metadata_is_read() {
-        let json = serde_json::json!({ "packages": [{
+        let json = serde_json::json!({ "target_directory": "/t", "packages": [{
             "name": "multiproc-shm",
             "manifest_path": "/r/crates/multiproc-shm/Cargo.toml",
             "readme": "README.md",
@@ -141,7 +144,7 @@ mod tests {
 
     #[test]
     fn metadata_without_names_is_an_error() {
-        let json = serde_json::json!({ "packages": [{}] });
+        let json = serde_json::json!({ "target_directory": "/t", "packages": [{}] });
         assert!(Workspace::parse(&json, Path::new("/r")).is_err());
     }
 }

@@ -96,7 +96,7 @@ mod tests {
             ..Package::default()
         };
         let xtask = Package { name: "xtask".into(), folder: "xtask".into(), ..Package::default() };
-        check(&Workspace { packages: vec![package, xtask] })
+        check(&Workspace { packages: vec![package, xtask], ..Workspace::default() })
     }
 
     #[test]

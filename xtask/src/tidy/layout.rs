@@ -190,13 +190,14 @@ mod tests {
         };
         let changelog = || Source::new("CHANGELOG.md", "## [Unreleased]");
         let all = [changelog(), Source::new("README.md", ""), Source::new("crates/a/README.md", "")];
-        let workspace = Workspace { packages: vec![package.clone()] };
+        let workspace = Workspace { packages: vec![package.clone()], ..Workspace::default() };
         assert_findings(&check(&workspace, &all), &[]);
         assert_findings(
             &check(&workspace, &[changelog()]),
             &["crates/a/README.md: is missing", "the manifest of `a`"],
         );
-        let workspace = Workspace { packages: vec![Package { name: "b".into(), ..package }] };
+        let workspace =
+            Workspace { packages: vec![Package { name: "b".into(), ..package }], ..Workspace::default() };
         assert_findings(&check(&workspace, &all), &["name it so"]);
     }
 }

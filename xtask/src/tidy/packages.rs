@@ -171,7 +171,7 @@ mod tests {
     fn findings(root: &str, manifest: &str, kinds: &[(&str, Kind)], code: &str) -> Vec<Finding> {
         let (package, manifest) = member(manifest, kinds);
         let sources = [Source::new("Cargo.toml", root), manifest, Source::new("crates/a/src/b.rs", code)];
-        check(&Workspace { packages: vec![package] }, &sources)
+        check(&Workspace { packages: vec![package], ..Workspace::default() }, &sources)
     }
 
     #[test]
