@@ -3,10 +3,16 @@
 //! Nothing here maps memory for writing and nothing is `unsafe`: a segment is a descriptor that is really
 //! allocated, so that touching it later can neither raise SIGBUS nor bring the out-of-memory killer.
 
+mod directory;
 mod free;
+mod hangup;
 mod memfd;
+mod posix;
 mod sealed;
 
+pub use directory::{Directory, DirectoryError, lock_shared, try_lock_exclusive, user_id};
 pub use free::{MemoryShort, check_free};
+pub use hangup::{count_pipe, hung_up};
 pub use memfd::{FileInfo, Seals, add_seals, allocate, create_memfd, file_info, seals};
+pub use posix::{shm_create, shm_open, shm_unlink};
 pub use sealed::{SealedMap, map_sealed, seal_read_only, sealed_copy};

@@ -5,18 +5,20 @@ use std::io::{self, Write};
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// Copies `bytes` into a fresh memfd and seals it: its size and content are fixed for ever.
+/// Copies `parts`, one after the other, into a fresh memfd and seals it: its size and content are fixed for ever.
 ///
 /// `name` is what `/proc` shows for it.
 ///
 /// # Errors
 ///
 /// [`io::ErrorKind::OutOfMemory`] if that is more than is free, and what the kernel reports.
-pub fn sealed_copy(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
-    check_free(bytes.len() as u64)?;
+pub fn sealed_copy(name: &str, parts: &[&[u8]]) -> io::Result<OwnedFd> {
+    check_free(parts.iter().map(|part| part.len() as u64).sum())?;
     // `write` allocates as it goes and needs no page faults; nothing is left sparse.
     let mut file = File::from(create_memfd(name)?);
-    file.write_all(bytes)?;
+    for part in parts {
+        file.write_all(part)?;
+    }
     let fd = OwnedFd::from(file);
     seal_read_only(&fd)?;
     Ok(fd)
@@ -122,7 +124,7 @@ mod tests {
     fn a_copy_is_mapped_and_cannot_change() {
         for len in [0usize, 1, 4096, 1 << 20] {
             let bytes: Vec<u8> = (0..len).map(|i| i as u8).collect();
-            let fd = sealed_copy("test", &bytes).unwrap();
+            let fd = sealed_copy("test", &[&bytes]).unwrap();
             let mut file = File::from(fd.try_clone().unwrap());
             assert!(file.write(b"x").is_err());
             assert!(file.set_len(0).is_err() || len == 0);
