@@ -7,22 +7,30 @@ use crate::metadata::Workspace;
 use crate::shell::{Result, cargo, root, run, succeeds};
 use crate::{bench, docs, test, tidy};
 
-/// A gate returns the summaries of the tests that it ran.
-type Gate = fn(&Workspace) -> Result<Vec<String>>;
+type Gate = fn(&Workspace) -> Result<Outcome>;
+
+/// How a gate ended that did not fail.
+enum Outcome {
+    Passed,
+    /// The summaries of the tests that it ran.
+    Tested(Vec<String>),
+    /// What it needs and how to install that.
+    Skipped(String),
+}
 
 /// Cheap gates first, so that a slip is told within seconds.
 const GATES: &[(&str, Gate)] = &[
     ("fmt", fmt),
-    ("tidy", |_| tidy::command().map(|()| Vec::new())),
+    ("tidy", |_| tidy::command().map(|()| Outcome::Passed)),
     ("clippy", clippy),
-    ("docs", |_| docs::command().map(|()| Vec::new())),
+    ("docs", |_| docs::command().map(|()| Outcome::Passed)),
     ("features", features),
     ("loom", loom),
     ("aarch64", aarch64),
     ("deny", deny),
-    ("test", |_| test::debug()),
-    ("test-release", |_| test::release()),
-    ("bench-smoke", |_| bench::command(&["--smoke".to_owned()]).map(|()| Vec::new())),
+    ("test", |_| test::debug().map(Outcome::Tested)),
+    ("test-release", |_| test::release().map(Outcome::Tested)),
+    ("bench-smoke", |_| bench::command(&["--smoke".to_owned()]).map(|()| Outcome::Passed)),
 ];
 
 /// Another architecture, to see that nothing assumes this one.
@@ -35,7 +43,8 @@ pub(crate) fn command(names: &[String]) -> Result {
         return Err(format!("`{unknown}` is not a gate, choose from: {}", known.join(", ")).into());
     }
     let workspace = Workspace::read()?;
-    let mut times = Vec::new();
+    let mut report = Vec::new();
+    let mut total = Duration::ZERO;
     let mut summaries = Vec::new();
     for (name, gate) in GATES {
         if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
@@ -45,33 +54,43 @@ pub(crate) fn command(names: &[String]) -> Result {
         let started = Instant::now();
         let outcome = gate(&workspace);
         let took = started.elapsed();
-        println!(
-            "=== {name}: {} in {:.1} s",
-            if outcome.is_ok() { "passed" } else { "FAILED" },
-            took.as_secs_f64()
-        );
-        summaries.extend(outcome.map_err(|error| format!("gate `{name}`: {error}"))?);
-        times.push((*name, took));
+        total += took;
+        let word = match outcome {
+            Ok(Outcome::Passed) => "passed",
+            Ok(Outcome::Tested(more)) => {
+                summaries.extend(more);
+                "passed"
+            }
+            Ok(Outcome::Skipped(missing)) => {
+                println!("skipped: {missing}");
+                "skipped"
+            }
+            Err(error) => {
+                println!("=== {name}: FAILED in {:.1} s", took.as_secs_f64());
+                return Err(format!("gate `{name}`: {error}").into());
+            }
+        };
+        println!("=== {name}: {word} in {:.1} s", took.as_secs_f64());
+        report.push(format!("{name:<14}{word:<8}{:>8.1} s", took.as_secs_f64()));
     }
     println!("\ngates:");
-    for (name, took) in &times {
-        println!("  {name:<14}{:>8.1} s", took.as_secs_f64());
+    for line in report {
+        println!("  {line}");
     }
-    let total: Duration = times.iter().map(|(_, took)| *took).sum();
-    println!("  {:<14}{:>8.1} s", "total", total.as_secs_f64());
+    println!("  {:<22}{:>8.1} s", "total", total.as_secs_f64());
     if !summaries.is_empty() {
         test::print_summaries(&summaries);
     }
     Ok(())
 }
 
-fn fmt(_: &Workspace) -> Result<Vec<String>> {
+fn fmt(_: &Workspace) -> Result<Outcome> {
     run(cargo(&["fmt", "--all", "--check"]))?;
     run(cargo(&["fmt", "--manifest-path", "benches/Cargo.toml", "--check"]))?;
-    Ok(Vec::new())
+    Ok(Outcome::Passed)
 }
 
-fn clippy(workspace: &Workspace) -> Result<Vec<String>> {
+fn clippy(workspace: &Workspace) -> Result<Outcome> {
     run(cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))?;
     for package in workspace.packages.iter().filter(|package| !package.features.is_empty()) {
         let select = ["clippy", "--package", &package.name, "--all-targets", "--no-default-features"];
@@ -79,11 +98,11 @@ fn clippy(workspace: &Workspace) -> Result<Vec<String>> {
         command.args(["--", "-D", "warnings"]);
         run(command)?;
     }
-    Ok(Vec::new())
+    Ok(Outcome::Passed)
 }
 
 /// Checks each crate by itself: in a workspace build, one member's features leak into the others.
-fn features(workspace: &Workspace) -> Result<Vec<String>> {
+fn features(workspace: &Workspace) -> Result<Outcome> {
     for package in workspace.crates() {
         for set in feature_sets(&package.features) {
             let mut command = cargo(&["check", "--package", &package.name]);
@@ -91,7 +110,7 @@ fn features(workspace: &Workspace) -> Result<Vec<String>> {
             run(command)?;
         }
     }
-    Ok(Vec::new())
+    Ok(Outcome::Passed)
 }
 
 /// Returns the arguments for: no feature, each alone, and all where that is another set.
@@ -110,7 +129,7 @@ fn feature_sets(features: &[String]) -> Vec<Vec<String>> {
 }
 
 /// Compiles what the model checker takes over; a folder of its own keeps the other flags from rebuilding all.
-fn loom(workspace: &Workspace) -> Result<Vec<String>> {
+fn loom(workspace: &Workspace) -> Result<Outcome> {
     let mut command = cargo(&["check", "--package", "multiproc-core", "--lib"]);
     if root().join("crates/multiproc-core/tests/loom.rs").exists() {
         command.args(["--test", "loom"]);
@@ -118,16 +137,16 @@ fn loom(workspace: &Workspace) -> Result<Vec<String>> {
     command.arg("--target-dir").arg(workspace.target.join("loom"));
     command.env("RUSTFLAGS", "--cfg loom -D warnings");
     run(command)?;
-    Ok(Vec::new())
+    Ok(Outcome::Passed)
 }
 
-fn aarch64(_: &Workspace) -> Result<Vec<String>> {
-    if target_is_installed(OTHER_TARGET) {
-        run(cargo(&["check", "--workspace", "--lib", "--all-features", "--target", OTHER_TARGET]))?;
-    } else {
-        println!("skipped: {OTHER_TARGET} is not installed (`rustup target add {OTHER_TARGET}`)");
+fn aarch64(_: &Workspace) -> Result<Outcome> {
+    if !target_is_installed(OTHER_TARGET) {
+        let missing = format!("{OTHER_TARGET} is not installed (`rustup target add {OTHER_TARGET}`)");
+        return Ok(Outcome::Skipped(missing));
     }
-    Ok(Vec::new())
+    run(cargo(&["check", "--workspace", "--lib", "--all-features", "--target", OTHER_TARGET]))?;
+    Ok(Outcome::Passed)
 }
 
 fn target_is_installed(target: &str) -> bool {
@@ -139,13 +158,13 @@ fn target_is_installed(target: &str) -> bool {
     })
 }
 
-fn deny(_: &Workspace) -> Result<Vec<String>> {
-    if succeeds(cargo(&["deny", "--version"])) {
-        run(cargo(&["deny", "--all-features", "check"]))?;
-    } else {
-        println!("skipped: cargo-deny is not installed (`cargo install --locked cargo-deny`)");
+fn deny(_: &Workspace) -> Result<Outcome> {
+    if !succeeds(cargo(&["deny", "--version"])) {
+        let missing = "cargo-deny is not installed (`cargo install --locked cargo-deny`)";
+        return Ok(Outcome::Skipped(missing.to_owned()));
     }
-    Ok(Vec::new())
+    run(cargo(&["deny", "--all-features", "check"]))?;
+    Ok(Outcome::Passed)
 }
 
 #[cfg(test)]

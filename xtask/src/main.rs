@@ -20,12 +20,12 @@ Automation of this repository.
 
 Usage: cargo xtask <command> [arguments]
 
-  test               the whole test suite: unit, integration and doc tests, every feature on
-  ci [gate]...       every gate in order, or the named ones, stopping at the first failure
+  test                 the whole test suite: unit, integration and doc tests, every feature on
+  ci [gate]...         every gate in order, or the named ones, stopping at the first failure
   bench [argument]...  the benchmarks; arguments go to them (--quick, --smoke, --only, --json)
-  docs               the documentation, private items too, warnings as errors
-  tidy               the rules that rustc and clippy do not know: floors, unused packages, unsafe files, habits
-  help               this text";
+  docs                 the documentation, private items too, warnings as errors
+  tidy                 what rustc and clippy do not know: floors, unused packages, unsafe files, habits
+  help                 this text";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
