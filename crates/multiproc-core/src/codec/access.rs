@@ -1,0 +1,151 @@
+use super::de::Deserializer;
+use super::error::DecodeError;
+use super::varint::Varint;
+use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
+
+/// A sequence, whose length came from the message.
+pub(super) struct Elements<'a, 'de> {
+    pub(super) de: &'a mut Deserializer<'de>,
+    pub(super) left: usize,
+}
+
+impl<'de> de::SeqAccess<'de> for Elements<'_, 'de> {
+    type Error = DecodeError;
+
+    #[inline]
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, DecodeError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        self.de.charge(size_of::<T::Value>())?;
+        let before = self.de.input.len();
+        let value = seed.deserialize(&mut *self.de)?;
+        if self.de.input.len() == before {
+            self.de.charge_zero_sized()?;
+        }
+        Ok(Some(value))
+    }
+
+    /// The number is the sender's word, so no room is made for more elements than there are bytes.
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left.min(self.de.input.len()))
+    }
+}
+
+/// The fields of a tuple or struct, whose number the type knows.
+pub(super) struct Fields<'a, 'de> {
+    pub(super) de: &'a mut Deserializer<'de>,
+    pub(super) left: usize,
+}
+
+impl<'de> de::SeqAccess<'de> for Fields<'_, 'de> {
+    type Error = DecodeError;
+
+    #[inline]
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, DecodeError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        // Counted although it lies inside its owner, because the owner may be boxed, and a box is not seen here.
+        self.de.charge(size_of::<T::Value>())?;
+        seed.deserialize(&mut *self.de).map(Some)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+/// A map, whose length came from the message.
+pub(super) struct Entries<'a, 'de> {
+    pub(super) de: &'a mut Deserializer<'de>,
+    pub(super) left: usize,
+    /// How many bytes were left where the last entry began.
+    pub(super) last_start: Option<usize>,
+}
+
+impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
+    type Error = DecodeError;
+
+    #[inline]
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+        let start = self.de.input.len();
+        if self.last_start == Some(start) {
+            self.de.charge_zero_sized()?;
+        }
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        self.last_start = Some(start);
+        self.de.charge(size_of::<K::Value>())?;
+        seed.deserialize(&mut *self.de).map(Some)
+    }
+
+    #[inline]
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
+        self.de.charge(size_of::<V::Value>())?;
+        seed.deserialize(&mut *self.de)
+    }
+
+    /// As for a sequence.
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left.min(self.de.input.len()))
+    }
+}
+
+/// An enum: the variant's index, then its content.
+pub(super) struct Variant<'a, 'de> {
+    pub(super) de: &'a mut Deserializer<'de>,
+}
+
+impl<'de> de::EnumAccess<'de> for Variant<'_, 'de> {
+    type Error = DecodeError;
+    type Variant = Self;
+
+    #[inline]
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), DecodeError> {
+        let index = u32::take(&mut self.de.input)?;
+        let value = seed.deserialize(IntoDeserializer::<DecodeError>::into_deserializer(index))?;
+        Ok((value, self))
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
+    type Error = DecodeError;
+
+    #[inline]
+    fn unit_variant(self) -> Result<(), DecodeError> {
+        Ok(())
+    }
+
+    #[inline]
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, DecodeError> {
+        self.de.nested(|de| seed.deserialize(de))
+    }
+
+    #[inline]
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, DecodeError> {
+        self.de.fields(len, visitor)
+    }
+
+    #[inline]
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.de.fields(fields.len(), visitor)
+    }
+}
