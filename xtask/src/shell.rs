@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 /// What every command of this program returns.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-/// How long a process that a command left behind may hold the command's output.
-const LEFTOVER_LIMIT: Duration = Duration::from_secs(10);
+/// How long a process that a command left behind may hold the command's output: what is ending is let end.
+const LEFTOVER_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 10_000 });
 
 /// Returns the root folder of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -194,6 +194,12 @@ mod tests {
         let error = run_watched(sh("sleep 600 & wait"), Duration::from_millis(300), |_| None).unwrap_err();
         assert!(error.to_string().contains("was killed"), "{error}");
         assert!(started.elapsed() < AMPLE);
+    }
+
+    #[test]
+    fn what_outlives_its_command_is_told() {
+        let error = run_watched(sh("sleep 20 & exit 0"), AMPLE, |_| None).unwrap_err();
+        assert!(error.to_string().contains("still runs and holds its output"), "{error}");
     }
 
     #[test]

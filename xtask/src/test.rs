@@ -33,7 +33,7 @@ pub(crate) fn release() -> Result<Vec<String>> {
     let mut args =
         vec!["test", "--release", "--workspace", "--all-features", "--no-fail-fast", "--lib", "--tests"];
     args.extend(excluded);
-    suite(&args)
+    Ok(suite(&args)?.iter().map(|summary| format!("release: {summary}")).collect())
 }
 
 /// Prints one line for each suite, under a heading.
