@@ -47,8 +47,10 @@ fn length(source: &Source) -> Option<Finding> {
 
 /// The strongest ordering is a claim about all threads at once, so it needs its paragraph.
 fn orderings(source: &Source) -> Vec<Finding> {
+    // The page of a file is about other things.
+    let explains = |comment: &str| !comment.trim_start().starts_with("//!");
     let uses = words(&source.code, "SeqCst");
-    let bare = uses.filter(|at| !source.has_comment_near(source.line(*at), 3, |_| true));
+    let bare = uses.filter(|at| !source.has_comment_near(source.line(*at), 3, explains));
     bare.map(|at| Finding::at(source, at, "`SeqCst` without a comment that says what needs it")).collect()
 }
 
@@ -182,6 +184,7 @@ mod tests {
     fn the_strongest_ordering_is_explained() {
         assert_findings(&findings("a.rs", "// Both flags, in one order.\n\n\na.load(SeqCst);"), &[]);
         assert_findings(&findings("a.rs", "// Too far.\n\n\n\na.load(SeqCst);"), &["a.rs:5: `SeqCst`"]);
+        assert_findings(&findings("a.rs", "//! A flag.\na.load(SeqCst);"), &["a.rs:2: `SeqCst`"]);
     }
 
     #[test]
