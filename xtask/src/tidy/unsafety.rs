@@ -8,9 +8,13 @@ pub(super) const FILES: &[&str] = &[
     "crates/multiproc-core/src/sys/linux/child.rs",
     "crates/multiproc-core/src/sys/linux/image.rs",
     "crates/multiproc-core/src/sys/linux/process.rs",
+    "crates/multiproc-derive/src/shm_safe.rs",
     "crates/multiproc-process/src/fork.rs",
     "crates/multiproc-process/src/function.rs",
     "crates/multiproc-process/src/hook.rs",
+    "crates/multiproc-shm/src/header.rs",
+    "crates/multiproc-shm/src/shared.rs",
+    "crates/multiproc-shm/src/shm_safe.rs",
 ];
 
 /// Here `unsafe` stands only in what macros write into other crates, so that no lint is lifted.
