@@ -1,1 +1,49 @@
-//! multiproc-pipe
+//! Typed connections between processes, with descriptors in band.
+//!
+//! # Hello
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (ours, theirs) = multiproc_pipe::pipe::<String, usize>()?; // Connection<Send, Recv>
+//! std::thread::spawn(move || {
+//!     let text = theirs.recv().unwrap();
+//!     theirs.send(text.len()).unwrap();
+//! });
+//! ours.send("how long?".to_owned())?;
+//! assert_eq!(ours.recv()?, 9);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`pipe`] makes both ends of a two-way connection, [`one_way`] a reader and a writer for which the wrong
+//! direction does not compile. Both are Unix stream sockets with the frames of CPython's
+//! `multiprocessing.connection`. An end is itself a message: give it to a child as an argument, or send it through
+//! another connection. Whatever handles a message holds travel with it.
+//!
+//! # Waiting on many
+//!
+//! [`wait`] takes everything that has a descriptor: connections, processes, sockets, files.
+//!
+//! # What happens when a process dies here
+//!
+//! When every copy of the other end is gone, `recv` still gives what was sent before, and then an error whose
+//! [`is_eof`](RecvError::is_eof) is true; `send` fails with one whose [`is_closed`](SendError::is_closed) is true.
+//! A peer killed in the middle of a message leaves a *torn* frame, which is its own error
+//! ([`is_torn`](RecvError::is_torn)) and never half a message. Copies count: a process that was forked without
+//! exec, or a descriptor still in flight, keeps an end open.
+//!
+//! # Differences from Python
+//!
+//! Messages are typed. The same end may be used from several threads without interleaving. A timeout bounds the
+//! whole call, and a call that timed out has consumed nothing.
+
+mod connection;
+mod error;
+pub mod frame;
+mod one_way;
+mod wait;
+
+pub use connection::{Connection, pipe};
+pub use error::{RecvError, SendError};
+pub use one_way::{PipeReader, PipeWriter, one_way};
+pub use wait::wait;

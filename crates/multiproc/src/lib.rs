@@ -1,1 +1,51 @@
-//! multiproc
+//! Python's `multiprocessing`, rebuilt in Rust: processes instead of threads, with types, near the hardware's speed,
+//! and with every process free to die at any instruction.
+//!
+//! # Hello
+//!
+//! ```
+//! use multiproc::Process;
+//!
+//! let child = Process::spawn((3, 4), |(a, b): (u32, u32)| a * b)?;
+//! assert_eq!(child.join()?, 12);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ```
+//! use multiproc::Pool;
+//!
+//! let pool = Pool::new(2)?;
+//! let squares = pool.map(0..5u64, |n| n * n)?;
+//! assert_eq!(squares, [0, 1, 4, 9, 16]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What there is
+//!
+//! - [`process`]: start a function in another process, and learn how it ended.
+//! - [`shm`]: typed shared memory, zero-copy bytes, blocks that CPython can open.
+//! - [`pipe`](mod@pipe): typed connections that carry whatever handles a message holds.
+//! - [`pool`]: many tasks on a few processes.
+//!
+//! Every name is here at the root as well, and each crate can be used alone.
+
+#[doc(inline)]
+pub use multiproc_core as core;
+#[doc(inline)]
+pub use multiproc_pipe as pipe;
+#[doc(inline)]
+pub use multiproc_pool as pool;
+#[doc(inline)]
+pub use multiproc_process as process;
+#[doc(inline)]
+pub use multiproc_shm as shm;
+
+#[doc(inline)]
+pub use multiproc_core::{Message, codec::Fd};
+#[doc(inline)]
+pub use multiproc_pipe::{Connection, PipeReader, PipeWriter, RecvError, SendError, one_way, pipe, wait};
+#[doc(inline)]
+pub use multiproc_process::{
+    Builder, ExitStatus, Func, JoinError, Process, ProcessInfo, SpawnError, StartMethod, Stdio, active_children,
+    cpu_count, current_process, default_start_method, init, parent_process, set_default_start_method, set_executable,
+};

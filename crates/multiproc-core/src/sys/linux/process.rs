@@ -1,0 +1,252 @@
+//! This process: who it is, and how it ends.
+//!
+//! # Safety
+//!
+//! Unsafe is needed for calls of the C library that take pointers or change process-wide state: `atexit`,
+//! `sigaction`, signal masks, `_exit` and the pointer `environ`. Each is used with valid arguments; what touches shared state
+//! (`environ`) is an unsafe function whose caller must be the only thread.
+#![expect(unsafe_code, reason = "atexit, sigaction, _exit and environ have no safe form")]
+
+use rustix::process::{Pid, Signal};
+use std::ffi::{CString, c_char, c_int};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The number of the calling process.
+pub fn id() -> u32 {
+    rustix::process::getpid().as_raw_nonzero().get().cast_unsigned()
+}
+
+/// Ends the process at once: no exit handlers, no destructors, no flush.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no conditions.
+    unsafe { libc::_exit(code) }
+}
+
+/// Kills the calling process with SIGKILL.
+pub fn kill_self() -> ! {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+    exit_now(128 + 9)
+}
+
+/// Calls `handler` when the process exits, before the handlers that were registered earlier.
+///
+/// # Errors
+///
+/// No memory left.
+pub fn at_exit(handler: extern "C" fn()) -> io::Result<()> {
+    // SAFETY: the handler is a function that lives as long as the program.
+    match unsafe { libc::atexit(handler) } {
+        0 => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::OutOfMemory, "no memory left for an exit handler")),
+    }
+}
+
+/// Asks the kernel to kill this process when the thread that forked it ends.
+///
+/// # Errors
+///
+/// The system's.
+pub fn die_with_parent() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
+}
+
+/// Ignores SIGPIPE, as std does before `main`: a write to a closed pipe is an error instead.
+pub fn ignore_sigpipe() {
+    ignore(libc::SIGPIPE);
+}
+
+/// What the terminal's signals did before [`ignore_terminal_signals`].
+#[derive(Clone, Copy)]
+pub struct TerminalSignals([libc::sigaction; TERMINAL_SIGNALS.len()]);
+
+impl std::fmt::Debug for TerminalSignals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TerminalSignals").finish_non_exhaustive()
+    }
+}
+
+const TERMINAL_SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+
+/// Ignores the signals that a terminal sends to its whole foreground group.
+pub fn ignore_terminal_signals() -> TerminalSignals {
+    TerminalSignals(TERMINAL_SIGNALS.map(ignore))
+}
+
+/// Puts back what [`ignore_terminal_signals`] changed.
+pub fn restore_terminal_signals(saved: &TerminalSignals) {
+    for (signal, action) in TERMINAL_SIGNALS.into_iter().zip(&saved.0) {
+        // SAFETY: the action is one that sigaction itself gave, of this same program.
+        unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) };
+    }
+}
+
+fn ignore(signal: c_int) -> libc::sigaction {
+    // SAFETY: sigaction is plain data for which zero is a value: the default action, an empty mask, no flags.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = libc::SIG_IGN;
+    let mut old = action;
+    // SAFETY: both point to valid actions; SIG_IGN runs no code.
+    unsafe { libc::sigaction(signal, &action, &mut old) };
+    old
+}
+
+/// Keeps all signals from being handled on the calling thread.
+pub fn block_signals() {
+    let mut all = std::mem::MaybeUninit::uninit();
+    // SAFETY: it points to room for a set, which the call initialises.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: the set is initialised; the old one is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), std::ptr::null_mut()) };
+}
+
+/// Opens `/dev/null` in place of each standard descriptor that is closed, as std does before `main`.
+pub fn open_missing_stdio() {
+    for number in 0..3 {
+        // SAFETY: the number is only asked about; EBADF is the answer looked for.
+        let open = unsafe { libc::fcntl(number, libc::F_GETFD) } != -1;
+        if !open {
+            // The lowest free number is this one, since the loop runs upwards.
+            let Ok(null) = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty()) else {
+                continue;
+            };
+            std::mem::forget(null);
+        }
+    }
+}
+
+/// Makes `fd` the standard descriptor `number` (0, 1 or 2).
+///
+/// # Errors
+///
+/// The system's.
+pub fn set_stdio(number: i32, fd: OwnedFd) -> io::Result<()> {
+    debug_assert!((0..3).contains(&number));
+    match number {
+        0 => rustix::stdio::dup2_stdin(fd)?,
+        1 => rustix::stdio::dup2_stdout(fd)?,
+        _ => rustix::stdio::dup2_stderr(fd)?,
+    }
+    Ok(())
+}
+
+/// Goes to the directory that `fd` refers to.
+///
+/// # Errors
+///
+/// The system's.
+pub fn change_directory(fd: impl AsFd) -> io::Result<()> {
+    Ok(rustix::process::fchdir(fd)?)
+}
+
+/// Limits the memory that this process may allocate: its private writable pages (`RLIMIT_DATA`).
+///
+/// # Errors
+///
+/// The system's: above the hard limit.
+pub fn limit_memory(bytes: u64) -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    Ok(setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) })?)
+}
+
+/// Runs the calling thread, and those that it starts, on the given processors only.
+///
+/// # Errors
+///
+/// `InvalidInput` where there is none of them here.
+pub fn set_affinity(cpus: &[usize]) -> io::Result<()> {
+    Ok(rustix::thread::sched_setaffinity(None, &cpu_set(cpus)?)?)
+}
+
+/// Checks that [`set_affinity`] could take `cpus`.
+///
+/// # Errors
+///
+/// `InvalidInput`: the list is empty, or names a processor that this process may not use.
+pub fn check_affinity(cpus: &[usize]) -> io::Result<()> {
+    cpu_set(cpus)?;
+    let allowed = rustix::thread::sched_getaffinity(None)?;
+    match cpus.iter().find(|cpu| !allowed.is_set(**cpu)) {
+        None if !cpus.is_empty() => Ok(()),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty list of processors: name at least one")),
+        Some(cpu) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("processor {cpu} is not one of the {} that this process may use", allowed.count()),
+        )),
+    }
+}
+
+fn cpu_set(cpus: &[usize]) -> io::Result<rustix::thread::CpuSet> {
+    let mut set = rustix::thread::CpuSet::new();
+    for cpu in cpus {
+        if *cpu >= rustix::thread::CpuSet::MAX_CPU {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no processor {cpu}")));
+        }
+        set.set(*cpu);
+    }
+    Ok(set)
+}
+
+/// The stack size of the main thread: the soft limit, within what can reasonably be mapped.
+pub fn main_stack_size() -> usize {
+    const USUAL: u64 = 8 << 20;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Stack).current.unwrap_or(USUAL);
+    usize::try_from(limit.clamp(1 << 20, 256 << 20)).unwrap_or(USUAL as usize)
+}
+
+/// The number of threads of this process; 0 where that cannot be told.
+pub fn thread_count() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count())
+}
+
+/// Tells whether this program runs with more rights than who started it, so that the environment is not to be trusted.
+pub fn is_elevated() -> bool {
+    // SAFETY: getauxval has no conditions.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Sends `signal` to the process that `pidfd` refers to; one that has ended is left in peace.
+///
+/// # Errors
+///
+/// `PermissionDenied` where it runs as another user.
+pub fn send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
+    let signal = Signal::from_named_raw(signal)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("there is no signal {signal}")))?;
+    match rustix::process::pidfd_send_signal(pidfd, signal) {
+        Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens a descriptor of the process with the number `pid`.
+///
+/// # Errors
+///
+/// `NotFound`-like (ESRCH) where there is none; no descriptor left.
+pub fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH)?;
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
+}
+
+unsafe extern "C" {
+    static mut environ: *const *const c_char;
+}
+
+/// Replaces the whole environment of this process by entries `NAME=value`.
+///
+/// # Errors
+///
+/// `ResourceBusy` where this process has more than one thread: another could be reading the environment.
+pub fn replace_environment(entries: Vec<CString>) -> io::Result<()> {
+    if thread_count() != 1 {
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the environment cannot change under other threads"));
+    }
+    let mut pointers: Vec<*const c_char> = entries.into_iter().map(|entry| entry.into_raw().cast_const()).collect();
+    pointers.push(std::ptr::null());
+    // The C library keeps pointers into the block for as long as it likes, so it is never freed.
+    let block = Vec::leak(pointers).as_ptr();
+    // SAFETY: this is the only thread; the block ends with null and lives for ever.
+    unsafe { environ = block };
+    Ok(())
+}

@@ -1,0 +1,120 @@
+use crate::frame::FrameError;
+use multiproc_core::codec::{DecodeError, EncodeError};
+use std::{fmt, io};
+
+/// A message that could not be sent; it comes back by [`into_inner`](SendError::into_inner).
+#[derive(thiserror::Error)]
+#[error("send a message: {kind}")]
+pub struct SendError<T> {
+    value: T,
+    kind: SendKind,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendKind {
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl<T> SendError<T> {
+    pub(crate) fn new(value: T, kind: impl Into<SendKind>) -> SendError<T> {
+        SendError { value, kind: kind.into() }
+    }
+
+    /// Gives the message back.
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+
+    /// Tells whether the other end is gone.
+    pub fn is_closed(&self) -> bool {
+        matches!(&self.kind, SendKind::Io(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset))
+    }
+
+    /// Tells whether the message cannot travel at all.
+    pub fn is_encode(&self) -> bool {
+        matches!(self.kind, SendKind::Encode(_))
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl<T> From<SendError<T>> for io::Error {
+    fn from(error: SendError<T>) -> io::Error {
+        match error.kind {
+            SendKind::Io(error) => error,
+            SendKind::Encode(error) => io::Error::new(io::ErrorKind::InvalidInput, error),
+        }
+    }
+}
+
+/// Why no message was received.
+#[derive(Debug, thiserror::Error)]
+#[error("receive a message: {0}")]
+pub struct RecvError(RecvKind);
+
+#[derive(Debug, thiserror::Error)]
+enum RecvKind {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("{error}")]
+    Decode { error: DecodeError, bytes: Vec<u8> },
+}
+
+impl RecvError {
+    pub(crate) fn decode(error: DecodeError, bytes: Vec<u8>) -> RecvError {
+        RecvError(RecvKind::Decode { error, bytes })
+    }
+
+    /// Tells whether every copy of the other end is closed and all that was sent has been received.
+    pub fn is_eof(&self) -> bool {
+        matches!(self.0, RecvKind::Frame(FrameError::Eof))
+    }
+
+    /// Tells whether the other end was closed in the middle of a message.
+    pub fn is_torn(&self) -> bool {
+        matches!(self.0, RecvKind::Frame(FrameError::Torn { .. }))
+    }
+
+    /// Tells whether the time was up; nothing was consumed.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0, RecvKind::Frame(FrameError::TimedOut))
+    }
+
+    /// Tells whether a message came that is none of the expected type.
+    pub fn is_decode(&self) -> bool {
+        matches!(self.0, RecvKind::Decode { .. })
+    }
+
+    /// Gives the bytes of a message that could not be decoded, `None` for any other error.
+    pub fn into_bytes(self) -> Option<Vec<u8>> {
+        match self.0 {
+            RecvKind::Decode { bytes, .. } => Some(bytes),
+            RecvKind::Frame(_) => None,
+        }
+    }
+}
+
+impl From<FrameError> for RecvError {
+    fn from(error: FrameError) -> RecvError {
+        RecvError(RecvKind::Frame(error))
+    }
+}
+
+impl From<RecvError> for io::Error {
+    fn from(error: RecvError) -> io::Error {
+        let kind = match &error.0 {
+            RecvKind::Frame(FrameError::Io(error)) => error.kind(),
+            RecvKind::Frame(FrameError::Eof | FrameError::Torn { .. }) => io::ErrorKind::UnexpectedEof,
+            RecvKind::Frame(FrameError::TimedOut) => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::InvalidData,
+        };
+        io::Error::new(kind, error)
+    }
+}

@@ -1,0 +1,411 @@
+use crate::error::SpawnKind;
+use crate::forkserver::{self, Made};
+use crate::function::Remote;
+use crate::info::{self, Me};
+use crate::parcel;
+use crate::registry::{self, Child};
+use crate::spawner::{self, Program};
+use crate::start::{Identity, ParentIdentity, Role, Settings, Start, StartFd};
+use crate::stdio::{self, Pipes};
+use crate::{Process, SpawnError, Stdio, executable, forked, hook};
+use multiproc_core::Message;
+use multiproc_core::codec::{self, Carried, Encoded};
+use multiproc_core::sys::child::BOOT_FD;
+use multiproc_core::sys::image::image;
+use multiproc_core::sys::{fd, process};
+use multiproc_pipe::frame::Reader;
+use serde::{Deserialize, Serialize};
+use std::env;
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// How often a start is tried again when the fork server dies under it.
+const ATTEMPTS: usize = 5;
+
+/// How a process comes to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum StartMethod {
+    /// The executable is started anew. Costs about what starting any program costs.
+    #[default]
+    Spawn,
+    /// A helper that has been started once is cloned, in a fraction of the time. Statics begin as in a new program.
+    ForkServer,
+}
+
+static DEFAULT_METHOD: AtomicU8 = AtomicU8::new(StartMethod::Spawn as u8);
+
+/// Sets how processes are started that do not say it themselves, here and in children started from now on.
+pub fn set_default_start_method(method: StartMethod) {
+    DEFAULT_METHOD.store(method as u8, Ordering::Relaxed);
+}
+
+/// How processes are started that do not say it themselves.
+pub fn default_start_method() -> StartMethod {
+    match DEFAULT_METHOD.load(Ordering::Relaxed) {
+        method if method == StartMethod::ForkServer as u8 => StartMethod::ForkServer,
+        _ => StartMethod::Spawn,
+    }
+}
+
+/// The description of a process to be started; made by [`Process::builder`].
+///
+/// ```
+/// use multiproc_process::{Process, Stdio};
+/// use std::io::Read;
+///
+/// let mut child = Process::builder()
+///     .name("greeter")
+///     .env("GREETING", "hello")
+///     .current_dir("/")
+///     .stdout(Stdio::piped())
+///     .spawn((), |()| println!("{} from {:?}", std::env::var("GREETING").unwrap(), std::env::current_dir().unwrap()))?;
+/// let mut said = String::new();
+/// child.take_stdout().unwrap().read_to_string(&mut said)?;
+/// assert_eq!(said, "hello from \"/\"\n");
+/// assert_eq!(child.name(), "greeter");
+/// child.join()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `spawn`"]
+pub struct Builder {
+    name: Option<String>,
+    daemon: bool,
+    method: Option<StartMethod>,
+    env_clear: bool,
+    env: Vec<(OsString, OsString)>,
+    directory: Option<PathBuf>,
+    stdio: [Stdio; 3],
+    memory_limit: Option<u64>,
+    affinity: Option<Vec<usize>>,
+}
+
+/// A child that was made, and our end of its boot socket.
+pub(crate) struct Started {
+    pub(crate) child: Arc<Child>,
+    pub(crate) socket: OwnedFd,
+    pub(crate) reader: Reader,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Builder {
+        Builder {
+            name: None,
+            daemon: false,
+            method: None,
+            env_clear: false,
+            env: Vec::new(),
+            directory: None,
+            stdio: [Stdio::null(), Stdio::inherit(), Stdio::inherit()],
+            memory_limit: None,
+            affinity: None,
+        }
+    }
+
+    /// Names the process, instead of `Process-1` and so on; the number is counted all the same.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Makes it a daemon: it is terminated when this process exits, and dies within a moment when this process is
+    /// killed. Its own children, daemons or not, end with it.
+    pub fn daemon(mut self, daemon: bool) -> Builder {
+        self.daemon = daemon;
+        self
+    }
+
+    /// Chooses how it is started, instead of the [default](set_default_start_method).
+    pub fn start_method(mut self, method: StartMethod) -> Builder {
+        self.method = Some(method);
+        self
+    }
+
+    /// Sets a variable of its environment, on top of this process' environment at the start.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Builder {
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Gives it nothing of this process' environment.
+    pub fn env_clear(mut self) -> Builder {
+        self.env_clear = true;
+        self.env.clear();
+        self
+    }
+
+    /// Sets its working directory; a relative path counts from this process' own.
+    pub fn current_dir(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.directory = Some(path.into());
+        self
+    }
+
+    /// Sets its standard input; the default is nothing to read, as in Python.
+    pub fn stdin(mut self, stdio: impl Into<Stdio>) -> Builder {
+        self.stdio[0] = stdio.into();
+        self
+    }
+
+    /// Sets its standard output; the default is this process' own.
+    pub fn stdout(mut self, stdio: impl Into<Stdio>) -> Builder {
+        self.stdio[1] = stdio.into();
+        self
+    }
+
+    /// Sets its standard error; the default is this process' own.
+    pub fn stderr(mut self, stdio: impl Into<Stdio>) -> Builder {
+        self.stdio[2] = stdio.into();
+        self
+    }
+
+    /// Limits the memory that it may allocate, in bytes: heap, stacks and other private writable pages
+    /// (`RLIMIT_DATA`). An allocation beyond it fails, which in Rust means an abort (signal 6).
+    pub fn memory_limit(mut self, bytes: u64) -> Builder {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Lets it run on these processors only, counted from 0.
+    pub fn cpu_affinity(mut self, cpus: &[usize]) -> Builder {
+        self.affinity = Some(cpus.to_vec());
+        self
+    }
+
+    /// Starts the process: it calls `f` with `args`. See [`Process::spawn`].
+    ///
+    /// # Errors
+    ///
+    /// The arguments cannot be encoded, the function lies in a shared library, what was asked for is not to be had,
+    /// or the system makes no more processes.
+    pub fn spawn<A: Message, R: Message>(self, args: A, f: fn(A) -> R) -> Result<Process<R>, SpawnError> {
+        hook::check().map_err(SpawnKind::from)?;
+        let remote = Remote::new(f)?;
+        let arguments = codec::encode_message(&args)?;
+        let (started, pipes) = self.start(Role::Call(remote), &arguments)?;
+        Ok(Process::new(started.child, started.socket, started.reader, pipes))
+    }
+
+    /// Starts the process by a plain fork: it calls `f` with `args` as they are, in a copy of this process' memory.
+    ///
+    /// Everything of this process is there in the child: memory, open descriptors, the environment. What the builder
+    /// says is applied on top. The child ends without the exit handlers of this process.
+    ///
+    /// # Safety
+    ///
+    /// Where this process has other threads, the child has copies of their locks in whatever state they were, for
+    /// ever: `f` may use nothing that needs a lock which another thread could have held, the memory allocator and
+    /// standard output included (glibc repairs its allocator, others may not).
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Builder::spawn).
+    #[expect(unsafe_code, reason = "the contract is the caller's; the fork itself is in fork.rs")]
+    pub unsafe fn spawn_forked<A, R: Message>(self, args: A, f: fn(A) -> R) -> Result<Process<R>, SpawnError> {
+        hook::check().map_err(SpawnKind::from)?;
+        let (description, pipes) = self.describe()?;
+        // SAFETY: the caller answers for what the child does in `f`.
+        let started = unsafe { forked::start(description, args, f) }?;
+        Ok(Process::new(started.child, started.socket, started.reader, pipes))
+    }
+
+    /// Starts a process in whatever role.
+    fn start(self, role: Role, arguments: &Encoded) -> Result<(Started, Pipes), SpawnError> {
+        let method = self.method.unwrap_or_else(default_start_method);
+        let (description, pipes) = self.describe()?;
+        let started = match method {
+            StartMethod::ForkServer => clone_from_server(description, role, arguments)?,
+            StartMethod::Spawn => execute(description, role, arguments)?,
+        };
+        tracing::info!(target: "multiproc::process", name = started.child.name, id = started.child.id, "process started");
+        Ok((started, pipes))
+    }
+
+    fn describe(self) -> Result<(Description, Pipes), SpawnError> {
+        let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+        if self.name.as_ref().is_some_and(|name| name.contains('\0')) {
+            return Err(invalid("a name with a NUL byte: leave it out").into());
+        }
+        let environment = environment(self.env_clear, self.env).map_err(SpawnKind::from)?;
+        if let Some(cpus) = &self.affinity {
+            process::check_affinity(cpus)?;
+        }
+        let directory = match self.directory {
+            None => None,
+            Some(path) => {
+                let opened = fd::with_descriptors(|| fd::open_directory(&path));
+                Some(opened.map_err(|error| {
+                    io::Error::new(error.kind(), format!("the directory {} cannot be entered: {error}", path.display()))
+                })?)
+            }
+        };
+        let (stdio, pipes) = stdio::open(self.stdio)?;
+        let me = info::me();
+        let identity = me.next_child(self.name, self.daemon);
+        let settings = Settings {
+            directory: directory.map(carried),
+            memory_limit: self.memory_limit,
+            affinity: self.affinity,
+            descriptor_limit: fd::descriptor_limit_before_raise(),
+            start_method: default_start_method(),
+            executable: executable::chosen(),
+            ..Settings::default()
+        };
+        Ok((Description { me, identity, environment, stdio, settings }, pipes))
+    }
+}
+
+/// A process to be started, checked, with everything opened that it needs.
+pub(crate) struct Description {
+    pub(crate) me: Arc<Me>,
+    pub(crate) identity: Identity,
+    pub(crate) environment: Vec<CString>,
+    pub(crate) stdio: [OwnedFd; 3],
+    pub(crate) settings: Settings,
+}
+
+pub(crate) fn carried(fd: OwnedFd) -> StartFd {
+    Carried(Arc::new(fd))
+}
+
+impl Description {
+    /// Makes the child of a number and a descriptor.
+    pub(crate) fn child(identity: &Identity, id: u32, pidfd: OwnedFd) -> Arc<Child> {
+        Child::new(identity.name.clone(), id, identity.daemon, pidfd)
+    }
+
+    pub(crate) fn parent(&self) -> io::Result<ParentIdentity> {
+        Ok(ParentIdentity {
+            name: self.me.identity.name.clone(),
+            id: process::id(),
+            daemon: self.me.identity.daemon,
+            pidfd: Carried(info::own_pidfd()?),
+        })
+    }
+}
+
+/// Starts a process by executing the program.
+fn execute(description: Description, role: Role, arguments: &Encoded) -> Result<Started, SpawnError> {
+    let parent = description.parent()?;
+    let Description { identity, environment, stdio, settings, .. } = description;
+    let (socket, theirs) = fd::with_descriptors(fd::socket_pair)?;
+    let start = Start { build: build()?, role, identity: identity.clone(), parent, settings };
+    send_start(&socket, &start, arguments)?;
+    let mut env = environment;
+    env.push(CString::new(format!("{}={BOOT_FD}", hook::MARKER)).map_err(io::Error::from)?);
+    let program = Program {
+        path: executable::path()?,
+        args: env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect(),
+        env,
+        stdio,
+        boot: fd::with_descriptors(|| fd::dup_high(&theirs))?,
+    };
+    drop(theirs);
+    let (id, pidfd) = spawner::execute(program).map_err(|error| {
+        io::Error::new(error.kind(), format!("the executable cannot be started: {error}"))
+    })?;
+    let child = Description::child(&identity, id, pidfd);
+    if matches!(role, Role::Call(_)) {
+        registry::add(Arc::clone(&child))?;
+    }
+    Ok(Started { child, socket, reader: Reader::new() })
+}
+
+/// Starts a process by cloning the fork server.
+fn clone_from_server(mut description: Description, role: Role, arguments: &Encoded) -> Result<Started, SpawnError> {
+    for _ in 0..ATTEMPTS {
+        let Some(mut server) = forkserver::running(start_server)? else {
+            return execute(description, role, arguments);
+        };
+        let (socket, theirs) = fd::with_descriptors(fd::socket_pair)?;
+        let [stdin, stdout, stderr] = &description.stdio;
+        let again = |fd: &OwnedFd| fd::with_descriptors(|| fd.try_clone()).map(carried);
+        description.settings.stdio = Some([again(stdin)?, again(stdout)?, again(stderr)?]);
+        if description.settings.directory.is_none() {
+            description.settings.directory = Some(carried(fd::with_descriptors(|| fd::open_directory(".".as_ref()))?));
+        }
+        let differs = !server.has_environment(&description.environment);
+        description.settings.environment = differs.then(|| description.environment.clone());
+        let start = Start {
+            build: build()?,
+            role,
+            identity: description.identity.clone(),
+            parent: description.parent()?,
+            settings: std::mem::take(&mut description.settings),
+        };
+        send_start(&socket, &start, arguments)?;
+        description.settings = start.settings;
+        let mut reader = Reader::new();
+        match server.make(theirs, &socket, &mut reader)? {
+            Made::Child(id, pidfd) => {
+                let child = Description::child(&description.identity, id, pidfd);
+                registry::add(Arc::clone(&child))?;
+                return Ok(Started { child, socket, reader });
+            }
+            Made::ServerDied => {}
+        }
+    }
+    Err(io::Error::other(format!("the fork server died {ATTEMPTS} times in a row: use StartMethod::Spawn")).into())
+}
+
+/// Starts the fork server itself.
+fn start_server() -> Result<(Arc<Child>, OwnedFd, Vec<CString>), SpawnError> {
+    // Its children each get their own standard descriptors; it must not keep the program's pipes open.
+    let builder = Builder { stdio: [Stdio::null(), Stdio::null(), Stdio::inherit()], ..Builder::new() };
+    let environment = environment(false, vec![]).map_err(SpawnKind::from)?;
+    let (stdio, _) = stdio::open(builder.stdio)?;
+    let me = info::me();
+    let identity = Identity {
+        name: format!("{} (fork server)", me.identity.name),
+        lineage: me.identity.lineage.clone(),
+        daemon: true,
+        tied: true,
+    };
+    let settings = Settings { executable: executable::chosen(), ..Settings::default() };
+    let description = Description { me, identity, environment: environment.clone(), stdio, settings };
+    registry::finish_at_exit()?;
+    let started = execute(description, Role::ForkServer, &Encoded::default())?;
+    Ok((started.child, started.socket, environment))
+}
+
+fn send_start(socket: &OwnedFd, start: &Start, arguments: &Encoded) -> io::Result<()> {
+    parcel::send(socket, start, arguments).map_err(|error| {
+        io::Error::new(error.kind(), format!("the arguments cannot be handed over: {error}"))
+    })
+}
+
+fn build() -> io::Result<Vec<u8>> {
+    Ok(image()?.build_id().as_bytes().to_vec())
+}
+
+/// The child's environment as exec takes it.
+fn environment(clear: bool, changes: Vec<(OsString, OsString)>) -> io::Result<Vec<CString>> {
+    for (key, value) in &changes {
+        let bad = |bytes: &[u8]| bytes.contains(&0);
+        if key.is_empty() || bad(key.as_bytes()) || key.as_bytes().contains(&b'=') || bad(value.as_bytes()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("the variable {key:?}: names are not empty and hold no `=`, neither names nor values hold a NUL"),
+            ));
+        }
+    }
+    let inherited = if clear { vec![] } else { env::vars_os().collect::<Vec<_>>() };
+    // The last change of a name counts.
+    let last = |index: usize, key: &OsStr| !changes[index + 1..].iter().any(|(later, _)| later == key);
+    let kept = inherited.into_iter().filter(|(key, _)| key != hook::MARKER && !changes.iter().any(|(k, _)| k == key));
+    let set = changes.iter().enumerate().filter(|(index, (key, _))| last(*index, key)).map(|(_, change)| change.clone());
+    Ok(kept.chain(set).filter_map(|(key, value)| entry(key, value)).collect())
+}
+
+/// `NAME=value`, unless it holds a NUL, which the environment of a process never does.
+fn entry(key: OsString, value: OsString) -> Option<CString> {
+    let mut entry = key.into_vec();
+    entry.push(b'=');
+    entry.extend(value.into_vec());
+    CString::new(entry).ok()
+}

@@ -1,0 +1,207 @@
+//! The child's side: from the boot socket to the end.
+
+use crate::function::{CallError, Remote, Returned};
+use crate::panics::Panic;
+use crate::parcel::{self, Parcel};
+use crate::start::{Reply, Role, Settings, Start};
+use crate::{builder, executable, fork, hook, info};
+use multiproc_core::Deadline;
+use multiproc_core::codec::Encoded;
+use multiproc_core::sys::fd::{self, Interest};
+use multiproc_core::sys::image::image;
+use multiproc_core::sys::process;
+use multiproc_pipe::frame::{FrameError, Reader};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+/// The exit code of a child that could not begin.
+const NOT_STARTED: i32 = 70;
+/// The exit code after a panic, as std has it.
+const PANICKED: i32 = 101;
+/// The exit code of a child whose arguments or result could not be passed.
+const NOT_PASSED: i32 = 1;
+
+/// Our end of the boot socket, for a panic that nobody will catch.
+static REPORT: OnceLock<Arc<OwnedFd>> = OnceLock::new();
+
+/// Runs as a child; never returns. Must be called on the main thread before `main`, or at its top.
+pub(crate) fn run(mut socket: OwnedFd) -> ! {
+    process::ignore_sigpipe();
+    process::open_missing_stdio();
+    loop {
+        // A failure to speak shows in a moment, when listening fails too.
+        let _ = reply(&socket, &Reply::Hello { id: process::id() }, &Encoded::default());
+        let (start, parcel) = match receive(&socket) {
+            Ok(received) => received,
+            Err(why) => give_up(&socket, &why),
+        };
+        tie(&start);
+        match start.role {
+            Role::Call(remote) => begin(socket, start, remote, parcel),
+            Role::ForkServer => {
+                let threads = process::thread_count();
+                if threads != 1 {
+                    quit(&socket, &format!("constructors of this program have started {} threads", threads.max(1) - 1));
+                }
+                let _ = reply(&socket, &Reply::Returned, &Encoded::default());
+                drop((start, parcel));
+                socket = fork::serve(socket);
+            }
+        }
+    }
+}
+
+fn receive(socket: &OwnedFd) -> Result<(Start, Parcel), String> {
+    let mut parcel = match parcel::recv(&mut Reader::new(), socket, Deadline::NEVER) {
+        Ok(parcel) => parcel,
+        // The parent has died, or has given this start up: nobody is left to be told.
+        Err(FrameError::Eof) => process::exit_now(NOT_STARTED),
+        Err(error) => return Err(format!("the start-up message is damaged: {error}")),
+    };
+    let start: Start = parcel.take_head().map_err(|error| format!("the start-up message is damaged: {error}"))?;
+    let own = image().map_err(|error| error.to_string())?.build_id();
+    if start.build != own.as_bytes() {
+        let theirs: String = start.build.iter().map(|byte| format!("{byte:02x}")).collect();
+        return Err(format!("the parent is build {theirs} of the program, this executable is build {own}: start the same one"));
+    }
+    Ok((start, parcel))
+}
+
+/// Binds this process' life to its parent's, if it is that kind of child.
+fn tie(start: &Start) {
+    if !start.identity.tied {
+        return;
+    }
+    // Where this is refused the watch below is left.
+    let _ = process::die_with_parent();
+    // The parent may have ended before the kernel was told.
+    if info::has_ended(&start.parent.pidfd.0) {
+        process::kill_self();
+    }
+}
+
+fn begin(socket: OwnedFd, start: Start, remote: Remote, parcel: Parcel) -> ! {
+    if let Err(error) = apply(start.settings) {
+        give_up(&socket, &error.to_string());
+    }
+    let (name, tied) = (start.identity.name.clone(), start.identity.tied);
+    let parent = Arc::clone(&start.parent.pidfd.0);
+    info::become_child(start.identity, start.parent);
+    hook::booted();
+    let socket = Arc::clone(REPORT.get_or_init(|| Arc::new(socket)));
+
+    // On a thread of its own: after a fork server's clone the C library's idea of the main thread is wrong.
+    let worker = {
+        let socket = Arc::clone(&socket);
+        move || call(&socket, remote, parcel)
+    };
+    tracing::info!(target: "multiproc::process", name, "child process calling its function");
+    if let Err(error) = thread::Builder::new().name(name).stack_size(process::main_stack_size()).spawn(worker) {
+        give_up(&socket, &format!("its thread cannot be started: {error}; is the memory limit below the stack's size?"));
+    }
+    drop(socket);
+    watch(tied.then_some(&*parent))
+}
+
+/// Leaves the main thread to watch the parent, if this process must not outlive it.
+pub(crate) fn watch(parent: Option<&OwnedFd>) -> ! {
+    if let Some(parent) = parent
+        && let Ok(true) = fd::poll_one(parent, Interest::Read, Deadline::NEVER)
+    {
+        process::kill_self();
+    }
+    loop {
+        thread::park();
+    }
+}
+
+/// Sets up what the parent asked for.
+pub(crate) fn apply(settings: Settings) -> io::Result<()> {
+    let told = |what: &str, result: io::Result<()>| {
+        result.map_err(|error| io::Error::new(error.kind(), format!("cannot set {what}: {error}")))
+    };
+    for (number, fd) in (0..).zip(settings.stdio.into_iter().flatten()) {
+        let fd = fd.0.try_clone()?;
+        told("the standard descriptors", process::set_stdio(number, fd))?;
+    }
+    if let Some(directory) = settings.directory {
+        told("the directory", process::change_directory(&*directory.0))?;
+    }
+    if let Some(environment) = settings.environment {
+        told("the environment", process::replace_environment(environment))?;
+    }
+    if let Some(soft) = settings.descriptor_limit {
+        told("the limit of descriptors", fd::set_descriptor_limit(Some(soft)))?;
+    }
+    if let Some(cpus) = settings.affinity {
+        told("the affinity", process::set_affinity(&cpus))?;
+    }
+    if let Some(bytes) = settings.memory_limit {
+        told("the memory limit", process::limit_memory(bytes))?;
+    }
+    builder::set_default_start_method(settings.start_method);
+    executable::inherit(settings.executable);
+    Ok(())
+}
+
+fn call(socket: &OwnedFd, remote: Remote, mut parcel: Parcel) -> ! {
+    let fds = parcel.take_fds();
+    let outcome = remote.call(parcel.body(), fds);
+    drop(parcel);
+    let code = conclude(socket, outcome);
+    std::process::exit(code)
+}
+
+/// Tells the parent how the call ended, drops the value, and gives the exit code.
+pub(crate) fn conclude(socket: &OwnedFd, outcome: Result<Returned, CallError>) -> i32 {
+    let nothing = Encoded::default();
+    let (message, code) = match outcome {
+        Ok(returned) => match reply(socket, &Reply::Returned, &returned.encoded) {
+            Ok(()) => return if returned.discard() { PANICKED } else { 0 },
+            Err(error) => (Reply::NotEncoded(format!("it cannot be sent: {error}")), NOT_PASSED),
+        },
+        Err(CallError::Panicked(panic)) => (Reply::Panicked(panic), PANICKED),
+        Err(CallError::Encode(error)) => (Reply::NotEncoded(error.to_string()), NOT_PASSED),
+        Err(error @ (CallError::Decode(_) | CallError::NoFunction)) => {
+            complain(&error.to_string());
+            (Reply::NotDecoded(error.to_string()), NOT_PASSED)
+        }
+    };
+    // A parent that is gone, or has let go of the handle, does not want to know.
+    let _ = reply(socket, &message, &nothing);
+    code
+}
+
+/// Sends the panic of a program that aborts on panics, from the panic hook.
+pub(crate) fn report_last_panic(panic: &Panic) {
+    if let Some(socket) = REPORT.get() {
+        let _ = reply(socket, &Reply::Panicked(panic.clone()), &Encoded::default());
+    }
+}
+
+fn reply<H: Serialize>(socket: &OwnedFd, head: &H, body: &Encoded) -> io::Result<()> {
+    match parcel::send(socket, head, body) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn complain(what: &str) {
+    let name = info::me().identity.name.clone();
+    // Nobody to tell where there is no stderr.
+    let _ = writeln!(io::stderr(), "multiproc: {name}: {what}");
+}
+
+fn give_up(socket: &OwnedFd, why: &str) -> ! {
+    let _ = writeln!(io::stderr(), "multiproc: process {} cannot begin: {why}", process::id());
+    quit(socket, why)
+}
+
+/// Tells the parent that this process could not begin, and ends it.
+pub(crate) fn quit(socket: &OwnedFd, why: &str) -> ! {
+    let _ = reply(socket, &Reply::NotStarted(why.to_owned()), &Encoded::default());
+    process::exit_now(NOT_STARTED)
+}

@@ -1,0 +1,71 @@
+//! Which file a child executes.
+
+use crate::hook;
+use multiproc_core::sys::image::{build_id_of_file, image, own_executable, own_executable_holds};
+use parking_lot::RwLock;
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::OnceLock;
+
+static CHOSEN: RwLock<Option<CString>> = RwLock::new(None);
+
+/// Names another path to this same build, for children to execute.
+///
+/// Needed only where the program cannot find itself: it runs through the dynamic loader, or under an emulator. The
+/// path is made absolute, so a later change of directory does no harm.
+///
+/// # Errors
+///
+/// There is no such file, or it is another build of the program.
+pub fn set_executable(path: impl AsRef<Path>) -> io::Result<()> {
+    let path = path.as_ref();
+    let absolute = path
+        .canonicalize()
+        .map_err(|error| io::Error::new(error.kind(), format!("find the executable {}: {error}", path.display())))?;
+    let (theirs, ours) = (build_id_of_file(&absolute)?, image()?.build_id());
+    if theirs != *ours {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} is build {theirs} of the program, this process is build {ours}: name the same build", path.display()),
+        ));
+    }
+    *CHOSEN.write() = Some(CString::new(absolute.as_os_str().as_bytes())?);
+    Ok(())
+}
+
+/// Takes over the parent's choice.
+pub(crate) fn inherit(path: Option<CString>) {
+    if path.is_some() {
+        *CHOSEN.write() = path;
+    }
+}
+
+/// The choice to be passed on to a child.
+pub(crate) fn chosen() -> Option<CString> {
+    CHOSEN.read().clone()
+}
+
+/// The path to execute.
+pub(crate) fn path() -> io::Result<CString> {
+    if let Some(path) = chosen() {
+        return Ok(path);
+    }
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    let found = match FOUND.get() {
+        Some(found) => *found,
+        None => {
+            let found = own_executable_holds(hook::init as *const () as usize)?;
+            *FOUND.get_or_init(|| found)
+        }
+    };
+    if !found {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this program runs through a loader or an emulator and cannot find its own file: call `set_executable` \
+             with its path",
+        ));
+    }
+    Ok(CString::new(own_executable().as_os_str().as_bytes())?)
+}

@@ -1,0 +1,69 @@
+//! Where a process duplicates itself: the fork server's loop, and plain fork.
+//!
+//! # Safety
+//!
+//! Unsafe is needed to call `clone3` and `fork`, after which two processes go on from the same line.
+//!
+//! - The fork server is single-threaded: it has counted its threads before it serves, and nothing runs in it but
+//!   this loop. What it clones does its work on a thread that it starts itself (see `child`).
+//! - Plain fork is asked for by a caller who answers for it ([`Builder::spawn_forked`](crate::Builder)); our own
+//!   locks are all held by the forking thread meanwhile, so that the child finds none of them locked for ever.
+#![expect(unsafe_code, reason = "calls clone3 and fork")]
+
+use crate::forkserver::REQUEST;
+use crate::{forkserver, registry, spawner};
+use multiproc_core::Deadline;
+use multiproc_core::sys::child::{Duplicated, clone_sibling, fork};
+use multiproc_core::sys::process;
+use multiproc_pipe::frame::{self, Reader};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Makes children on request until the asker is gone; returns only in the children, with their boot socket.
+///
+/// Must run on the only thread of its process.
+pub(crate) fn serve(control: OwnedFd) -> OwnedFd {
+    // A ctrl-C is meant for the program, not for its helper; the children get the old behaviour back.
+    let terminal = process::ignore_terminal_signals();
+    let mut reader = Reader::new();
+    loop {
+        let boot = match reader.read(&control, REQUEST.len(), Deadline::NEVER) {
+            Ok(mut frame) if frame.body == REQUEST && frame.fds.len() == 1 => frame.fds.remove(0),
+            _ => process::exit_now(0),
+        };
+        // SAFETY:
+        // - this process has one thread: `child::run` has counted, and this loop starts none;
+        // - the copy returns from here and does its work on a thread of its own.
+        let answered = match unsafe { clone_sibling() } {
+            Ok(Duplicated::Child) => {
+                process::restore_terminal_signals(&terminal);
+                return boot;
+            }
+            Ok(Duplicated::Parent(pid, pidfd)) => {
+                drop(boot);
+                let id = pid.as_raw_nonzero().get().to_le_bytes();
+                frame::write(&control, &id, &[pidfd.as_fd()], true)
+            }
+            Err(error) => frame::write(&control, &error.raw_os_error().unwrap_or(0).to_le_bytes(), &[], true),
+        };
+        if answered.is_err() {
+            process::exit_now(0);
+        }
+    }
+}
+
+/// Forks with our own locks held: the child's number and a descriptor of it in the parent, `None` in the child.
+///
+/// # Safety
+///
+/// As for fork(2): in the child only the calling thread exists, and locks of others stay locked for ever.
+pub(crate) unsafe fn plain() -> io::Result<Option<(u32, OwnedFd)>> {
+    let _server = forkserver::hold();
+    let _spawner = spawner::hold();
+    let _children = registry::hold();
+    // SAFETY: the caller's to answer for.
+    match unsafe { fork() }? {
+        Duplicated::Child => Ok(None),
+        Duplicated::Parent(pid, pidfd) => Ok(Some((pid.as_raw_nonzero().get().cast_unsigned(), pidfd))),
+    }
+}

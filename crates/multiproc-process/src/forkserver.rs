@@ -1,0 +1,182 @@
+//! The fork server, seen from the process that asks it.
+//!
+//! It is this same executable, stopped in the start-up hook while it has one thread, so that forking it is cheap and
+//! safe whatever the asker does. It makes children with `CLONE_PARENT`: they are the asker's own, and go on living
+//! if the server dies. One server a process, started when first asked for, and again if it is found dead.
+//!
+//! ```text
+//! asker                         server                       child
+//! Start, arguments -> boot socket (they wait in its buffer)
+//! request, their end of it ->   clone                 ->     Hello -> boot socket; reads Start
+//!                            <- number, pidfd
+//! ```
+//!
+//! If the server dies before it answers, the boot socket tells whether there is a child: it says Hello before it
+//! does anything else, and where there is none the socket ends. So no start is ever done twice.
+
+use crate::parcel;
+use crate::registry::Child;
+use crate::start::Reply;
+use multiproc_core::Deadline;
+use multiproc_core::sys::process;
+use multiproc_pipe::frame::{self, FrameError, Reader};
+use parking_lot::{Mutex, MutexGuard};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+/// What is asked of the server; the request's descriptor is the child's end of its boot socket.
+pub(crate) const REQUEST: &[u8] = b"child";
+
+/// A running fork server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    owner: u32,
+    child: Arc<Child>,
+    socket: OwnedFd,
+    reader: Reader,
+    /// The environment that its children begin with.
+    environment: Vec<CString>,
+}
+
+/// What is known of the fork server of this process.
+#[derive(Debug)]
+pub(crate) enum State {
+    NotStarted,
+    Running(Server),
+    /// The executable's constructors start threads: it cannot be forked safely.
+    Unusable,
+}
+
+static STATE: Mutex<State> = Mutex::new(State::NotStarted);
+
+/// Takes the server for oneself, starting it by `start` if there is none; `None` where it cannot be used at all.
+///
+/// `start` gives the server's child and our end of its boot socket.
+///
+/// # Errors
+///
+/// Those of `start`, and what the server said when it could not begin.
+pub(crate) fn running<E: From<io::Error>>(
+    start: impl FnOnce() -> Result<(Arc<Child>, OwnedFd, Vec<CString>), E>,
+) -> Result<Option<ServerGuard>, E> {
+    let mut state = STATE.lock();
+    let usable = match &*state {
+        State::Running(server) => server.owner == process::id() && matches!(server.child.try_wait(), Ok(None)),
+        State::Unusable => return Ok(None),
+        State::NotStarted => false,
+    };
+    if !usable {
+        *state = State::NotStarted;
+        let (child, socket, environment) = start()?;
+        let mut reader = Reader::new();
+        *state = match greet(&mut reader, &socket)? {
+            true => State::Running(Server { owner: process::id(), child, socket, reader, environment }),
+            false => {
+                tracing::warn!(target: "multiproc::process", "a constructor of this program starts threads: no fork server, processes are executed");
+                drop(socket);
+                child.wait(Deadline::NEVER)?;
+                State::Unusable
+            }
+        };
+        if matches!(*state, State::Unusable) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(ServerGuard(state)))
+}
+
+/// Waits until the server is ready; tells whether it can be used.
+fn greet(reader: &mut Reader, socket: &OwnedFd) -> io::Result<bool> {
+    loop {
+        let mut parcel = parcel::recv(reader, socket, Deadline::NEVER)
+            .map_err(|error| io::Error::other(format!("the fork server could not begin: {error}")))?;
+        match parcel.take_head().map_err(io::Error::other)? {
+            Reply::Hello { .. } => {}
+            Reply::Returned => return Ok(true),
+            Reply::NotStarted(_) => return Ok(false),
+            other => return Err(io::Error::other(format!("the fork server said {other:?}"))),
+        }
+    }
+}
+
+/// The server, held by one thread at a time.
+pub(crate) struct ServerGuard(MutexGuard<'static, State>);
+
+/// What came of a request.
+pub(crate) enum Made {
+    /// A child: its number and a descriptor of it.
+    Child(u32, OwnedFd),
+    /// The server is dead and there is no child: ask a new one, with a new boot socket.
+    ServerDied,
+}
+
+impl ServerGuard {
+    fn server(&mut self) -> &mut Server {
+        match &mut *self.0 {
+            State::Running(server) => server,
+            State::NotStarted | State::Unusable => unreachable!("a guard is only made of a running server"),
+        }
+    }
+
+    /// Tells whether its children begin with this environment anyway.
+    pub(crate) fn has_environment(&mut self, environment: &[CString]) -> bool {
+        self.server().environment == environment
+    }
+
+    /// Makes a child with `theirs` as its boot socket; `ours` and its `reader` are the other end.
+    pub(crate) fn make(mut self, theirs: OwnedFd, ours: &OwnedFd, reader: &mut Reader) -> io::Result<Made> {
+        let Server { socket, reader: answers, .. } = self.server();
+        let asked = frame::write(&*socket, REQUEST, &[theirs.as_fd()], true);
+        drop(theirs);
+        let answer = asked.map_err(FrameError::Io).and_then(|()| answers.read(&*socket, 64, Deadline::NEVER));
+        match answer {
+            Ok(mut answer) => match (<[u8; 4]>::try_from(&answer.body[..]), answer.fds.pop()) {
+                (Ok(id), Some(pidfd)) => Ok(Made::Child(u32::from_le_bytes(id), pidfd)),
+                (Ok(errno), None) => Err(io::Error::from_raw_os_error(i32::from_le_bytes(errno))),
+                _ => Err(io::Error::other("the fork server's answer makes no sense")),
+            },
+            Err(error) => {
+                tracing::debug!(target: "multiproc::process", %error, "the fork server died");
+                let State::Running(server) = std::mem::replace(&mut *self.0, State::NotStarted) else {
+                    return Ok(Made::ServerDied);
+                };
+                // It may only be deaf: what it makes of our request must be decided before we look.
+                let _ = server.child.signal(9);
+                server.child.wait(Deadline::NEVER)?;
+                drop(server);
+                orphan(ours, reader)
+            }
+        }
+    }
+}
+
+/// Looks whether a server that died without an answer has made a child all the same.
+fn orphan(ours: &OwnedFd, reader: &mut Reader) -> io::Result<Made> {
+    match parcel::recv(reader, ours, Deadline::NEVER) {
+        Ok(mut parcel) => match parcel.take_head() {
+            Ok(Reply::Hello { id }) => Ok(Made::Child(id, process::open_pidfd(id)?)),
+            _ => Err(io::Error::other("the child's first words make no sense")),
+        },
+        Err(FrameError::Eof | FrameError::Torn { .. }) => Ok(Made::ServerDied),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// Ends the server, if this process has one.
+pub(crate) fn stop() {
+    let mut state = STATE.lock();
+    if let State::Running(server) = std::mem::replace(&mut *state, State::NotStarted)
+        && server.owner == process::id()
+    {
+        // It holds nothing that would have to be put away.
+        let _ = server.child.signal(9);
+        let _ = server.child.wait(Deadline::NEVER);
+    }
+}
+
+/// Holds the server still, so that a fork does not catch it half-changed.
+pub(crate) fn hold() -> impl Drop {
+    STATE.lock()
+}

@@ -1,0 +1,271 @@
+//! Functions as data: an offset into the executable, which is the same in every process that runs this build.
+//!
+//! # Safety
+//!
+//! Unsafe is needed to make a function pointer of an address. The address is `base + offset`, where the offset was
+//! taken from a function pointer of the same type in a process of the same build: the build is compared before
+//! anything else is read, the offset must lie in the executable's code, and a fingerprint of the argument's and
+//! the result's types travels with it and is compared by the code that would call it. Who can write to the sockets
+//! and rings of this process family could forge an offset; they are private to the user who runs it.
+#![expect(unsafe_code, reason = "makes function pointers of checked offsets")]
+
+use crate::panics::{self, Panic};
+use multiproc_core::Message;
+use multiproc_core::codec::{self, DecodeError, EncodeError, Encoded};
+use multiproc_core::sys::image::image;
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::any::{Any, type_name};
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+/// A function that lies in a shared library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the function is not part of the executable but of a shared library, where another process would not find it: \
+     wrap it in a function of the program itself"
+)]
+pub struct ForeignFunction;
+
+/// A `fn(A) -> R` as a value that can travel: a message, so that one queue can carry different jobs.
+///
+/// ```
+/// use multiproc_process::{Func, Process};
+///
+/// fn double(n: u32) -> u32 { n * 2 }
+///
+/// let jobs = vec![Func::new(double), Func::new(|n| n + 1)];
+/// let results = Process::spawn(jobs, |jobs| jobs.into_iter().map(|job| job.call(20)).collect::<Vec<_>>())?.join()?;
+/// assert_eq!(results, [40, 21]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Func<A, R>(fn(A) -> R);
+
+impl<A, R> Func<A, R> {
+    /// Takes a function, a method, or a closure that captures nothing.
+    ///
+    /// One that lies in a shared library can be called here, but sending it is an error.
+    pub fn new(f: fn(A) -> R) -> Func<A, R> {
+        Func(f)
+    }
+
+    /// Calls the function.
+    pub fn call(&self, argument: A) -> R {
+        (self.0)(argument)
+    }
+}
+
+impl<A, R> Clone for Func<A, R> {
+    fn clone(&self) -> Func<A, R> {
+        *self
+    }
+}
+
+impl<A, R> Copy for Func<A, R> {}
+
+impl<A, R> fmt::Debug for Func<A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Func<{}, {}>", type_name::<A>(), type_name::<R>())
+    }
+}
+
+impl<A: 'static, R: 'static> Serialize for Func<A, R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let offset = offset_of(self.0 as *const ()).map_err(S::Error::custom)?;
+        (build_hash().map_err(S::Error::custom)?, offset, fingerprint::<A, R>()).serialize(serializer)
+    }
+}
+
+impl<'de, A: 'static, R: 'static> Deserialize<'de> for Func<A, R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Func<A, R>, D::Error> {
+        let (build, offset, types) = <(u64, u64, u64)>::deserialize(deserializer)?;
+        if build != build_hash().map_err(D::Error::custom)? {
+            return Err(D::Error::custom("a function of another build of the program: start both sides from one build"));
+        }
+        if types != fingerprint::<A, R>() {
+            return Err(D::Error::custom("a function of other types than the receiver expects"));
+        }
+        let address = address_of(offset).ok_or_else(|| D::Error::custom("a function that lies outside of the executable"))?;
+        // SAFETY:
+        // - the address lies in the code of this executable, and the build is the sender's;
+        // - the sender took the offset from a `fn(A) -> R`, as the fingerprint says (see the head of this file).
+        Ok(Func(unsafe { std::mem::transmute::<*const (), fn(A) -> R>(address) }))
+    }
+}
+
+/// A function and the code that knows its types, for crates that send calls themselves, as the pool does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Remote {
+    entry: u64,
+    function: u64,
+    types: u64,
+}
+
+/// What a call gave: the result as it travels, and the value itself, to be dropped after it was sent.
+pub struct Returned {
+    /// The encoded result.
+    pub encoded: Encoded,
+    value: Box<dyn Any>,
+}
+
+impl Returned {
+    pub(crate) fn new(encoded: Encoded, value: impl Any) -> Returned {
+        Returned { encoded, value: Box::new(value) }
+    }
+
+    /// Drops the value; tells whether its destructor panicked.
+    pub fn discard(self) -> bool {
+        panics::discard(self.value)
+    }
+}
+
+impl fmt::Debug for Returned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Returned").field("bytes", &self.encoded.bytes.len()).finish_non_exhaustive()
+    }
+}
+
+/// Why a call gave no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// There is no such function in this build.
+    #[error("the call names no function of this build")]
+    NoFunction,
+    /// The arguments could not be decoded.
+    #[error("decode the arguments: {0}")]
+    Decode(DecodeError),
+    /// The function panicked.
+    #[error("the function panicked at {}: {}", .0.location, .0.message)]
+    Panicked(Panic),
+    /// The result could not be encoded.
+    #[error("encode the result: {0}")]
+    Encode(EncodeError),
+}
+
+type Entry = fn(*const (), u64, &[u8], Vec<OwnedFd>) -> Result<Returned, CallError>;
+
+impl Remote {
+    /// Describes `f` so that another process of this build can call it.
+    ///
+    /// # Errors
+    ///
+    /// [`ForeignFunction`]: it lies in a shared library.
+    pub fn new<A: Message, R: Message>(f: fn(A) -> R) -> Result<Remote, ForeignFunction> {
+        Ok(Remote {
+            entry: offset_of(entry::<A, R> as Entry as *const ())?,
+            function: offset_of(f as *const ())?,
+            types: fingerprint::<A, R>(),
+        })
+    }
+
+    /// Calls the function with encoded arguments; a panic is caught.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn call(&self, arguments: &[u8], fds: Vec<OwnedFd>) -> Result<Returned, CallError> {
+        let entry = address_of(self.entry).ok_or(CallError::NoFunction)?;
+        let function = address_of(self.function).ok_or(CallError::NoFunction)?;
+        // SAFETY:
+        // - the address lies in the code of this executable, whose build is the sender's;
+        // - `Remote`s are only made by `new`, which took it from an `Entry` (see the head of this file).
+        let entry = unsafe { std::mem::transmute::<*const (), Entry>(entry) };
+        entry(function, self.types, arguments, fds)
+    }
+}
+
+/// The code that knows the types: decodes, calls, encodes.
+fn entry<A: Message, R: Message>(
+    function: *const (),
+    types: u64,
+    arguments: &[u8],
+    fds: Vec<OwnedFd>,
+) -> Result<Returned, CallError> {
+    if types != fingerprint::<A, R>() {
+        return Err(CallError::NoFunction);
+    }
+    // SAFETY:
+    // - the address lies in the code of this executable, whose build is the sender's;
+    // - the fingerprint says that it was a `fn(A) -> R` there (see the head of this file).
+    let function = unsafe { std::mem::transmute::<*const (), fn(A) -> R>(function) };
+    panics::catch(|| {
+        let arguments = codec::decode::<A>(arguments, fds).map_err(CallError::Decode)?;
+        let value = function(arguments);
+        let encoded = codec::encode_message(&value).map_err(CallError::Encode)?;
+        Ok(Returned::new(encoded, value))
+    })
+    .unwrap_or_else(|panic| Err(CallError::Panicked(panic)))
+}
+
+fn offset_of(function: *const ()) -> Result<u64, ForeignFunction> {
+    image().ok().and_then(|image| image.offset_of(function.addr())).ok_or(ForeignFunction)
+}
+
+fn address_of(offset: u64) -> Option<*const ()> {
+    image().ok()?.address_of(offset).map(std::ptr::with_exposed_provenance)
+}
+
+fn build_hash() -> Result<u64, ForeignFunction> {
+    image().map(|image| hash(image.build_id().as_bytes(), 0)).map_err(|_| ForeignFunction)
+}
+
+/// Tells functions of different types apart within one build.
+fn fingerprint<A, R>() -> u64 {
+    hash(type_name::<R>().as_bytes(), hash(type_name::<A>().as_bytes(), 0))
+}
+
+/// FNV-1a.
+fn hash(bytes: &[u8], seed: u64) -> u64 {
+    bytes.iter().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn double(n: u32) -> u32 {
+        n * 2
+    }
+
+    #[test]
+    fn a_remote_call_decodes_calls_and_encodes() {
+        let remote = Remote::new(double).unwrap();
+        let arguments = codec::encode(&21u32).unwrap();
+        let returned = remote.call(&arguments.bytes, vec![]).unwrap();
+        assert_eq!(codec::decode::<u32>(&returned.encoded.bytes, vec![]).unwrap(), 42);
+        assert!(!returned.discard());
+    }
+
+    #[test]
+    fn forged_calls_are_refused() {
+        let remote = Remote::new(double).unwrap();
+        let outside = Remote { function: u64::MAX, ..remote };
+        assert!(matches!(outside.call(&[1], vec![]), Err(CallError::NoFunction)));
+        let other_types = Remote { types: remote.types ^ 1, ..remote };
+        assert!(matches!(other_types.call(&[1], vec![]), Err(CallError::NoFunction)));
+        assert!(matches!(remote.call(&[], vec![]), Err(CallError::Decode(_))));
+    }
+
+    #[test]
+    fn panics_come_with_their_place() {
+        let remote = Remote::new(|n: u32| -> u32 { panic!("no {n}") }).unwrap();
+        let Err(CallError::Panicked(panic)) = remote.call(&[7], vec![]) else { panic!("should have panicked") };
+        assert_eq!(panic.message, "no 7");
+        assert!(panic.location.contains("function.rs:"), "{}", panic.location);
+        assert!(panic.backtrace.contains("panics_come_with_their_place"), "{}", panic.backtrace);
+    }
+
+    #[test]
+    fn functions_of_shared_libraries_are_refused() {
+        if cfg!(target_feature = "crt-static") {
+            return;
+        }
+        // Any address outside of the executable's code will do, for instance one of its data.
+        static DATA: u8 = 0;
+        assert_eq!(offset_of((&raw const DATA).cast()), Err(ForeignFunction));
+    }
+}

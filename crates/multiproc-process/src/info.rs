@@ -1,0 +1,155 @@
+//! Who is who: this process, its parent, and their names.
+
+use crate::start::{Identity, ParentIdentity};
+use multiproc_core::Deadline;
+use multiproc_core::sys::fd::{self, Interest};
+use multiproc_core::sys::process;
+use parking_lot::RwLock;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A process as others see it: this one, its parent, or one of its children.
+#[derive(Clone)]
+pub struct ProcessInfo {
+    name: String,
+    id: u32,
+    daemon: bool,
+    /// `None` for the process itself.
+    pidfd: Option<Arc<OwnedFd>>,
+}
+
+impl ProcessInfo {
+    pub(crate) fn new(name: String, id: u32, daemon: bool, pidfd: Arc<OwnedFd>) -> ProcessInfo {
+        ProcessInfo { name, id, daemon, pidfd: Some(pidfd) }
+    }
+
+    /// Its name: the one it was given, or `Process-1`, `Process-1:2`, …; `MainProcess` where it all began.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its number, as the system counts processes.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Tells whether it is a daemon: terminated when its parent exits, and dead when its parent is.
+    pub fn is_daemon(&self) -> bool {
+        self.daemon
+    }
+
+    /// Tells whether it is running still.
+    pub fn is_alive(&self) -> bool {
+        match &self.pidfd {
+            None => true,
+            Some(pidfd) => !matches!(fd::poll_one(pidfd, Interest::Read, Deadline::now()), Ok(true)),
+        }
+    }
+
+    /// Waits up to `timeout` for its end; tells whether it has ended.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for the process itself, which would wait in vain; the system's.
+    pub fn wait_timeout(&self, timeout: Duration) -> io::Result<bool> {
+        match &self.pidfd {
+            Some(pidfd) => fd::poll_one(pidfd, Interest::Read, Deadline::after(timeout)),
+            None => Err(io::Error::new(io::ErrorKind::InvalidInput, "a process cannot wait for its own end")),
+        }
+    }
+}
+
+impl fmt::Debug for ProcessInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessInfo").field("name", &self.name).field("id", &self.id).field("daemon", &self.daemon).finish()
+    }
+}
+
+/// What this process knows of itself.
+pub(crate) struct Me {
+    pub(crate) identity: Identity,
+    parent: Option<ProcessInfo>,
+    /// How many children were started.
+    children: AtomicU32,
+}
+
+static ME: RwLock<Option<Arc<Me>>> = RwLock::new(None);
+
+/// Becomes a child with this identity.
+pub(crate) fn become_child(identity: Identity, parent: ParentIdentity) {
+    let parent = ProcessInfo::new(parent.name, parent.id, parent.daemon, parent.pidfd.0);
+    *ME.write() = Some(Arc::new(Me { identity, parent: Some(parent), children: AtomicU32::new(0) }));
+}
+
+pub(crate) fn me() -> Arc<Me> {
+    if let Some(me) = &*ME.read() {
+        return Arc::clone(me);
+    }
+    let main = || {
+        let identity =
+            Identity { name: "MainProcess".to_owned(), lineage: vec![], daemon: false, tied: false };
+        Arc::new(Me { identity, parent: None, children: AtomicU32::new(0) })
+    };
+    Arc::clone(ME.write().get_or_insert_with(main))
+}
+
+impl Me {
+    /// Counts one more child and gives it its identity.
+    pub(crate) fn next_child(&self, name: Option<String>, daemon: bool) -> Identity {
+        let number = self.children.fetch_add(1, Ordering::Relaxed) + 1;
+        let lineage: Vec<u32> = self.identity.lineage.iter().copied().chain([number]).collect();
+        let name = name.unwrap_or_else(|| {
+            let numbers: Vec<String> = lineage.iter().map(u32::to_string).collect();
+            format!("Process-{}", numbers.join(":"))
+        });
+        Identity { name, lineage, daemon, tied: daemon || self.identity.tied }
+    }
+}
+
+/// The calling process.
+///
+/// ```
+/// let me = multiproc_process::current_process();
+/// assert_eq!((me.name(), me.id()), ("MainProcess", std::process::id()));
+/// ```
+pub fn current_process() -> ProcessInfo {
+    let me = me();
+    ProcessInfo { name: me.identity.name.clone(), id: process::id(), daemon: me.identity.daemon, pidfd: None }
+}
+
+/// The process that started this one, `None` in the main process.
+///
+/// This is the one that called `spawn`, also under the fork server and after that process has ended.
+pub fn parent_process() -> Option<ProcessInfo> {
+    me().parent.clone()
+}
+
+/// The number of processors that this process may use: its affinity and its control group's quota count.
+///
+/// At least 1, also where the system does not tell.
+pub fn cpu_count() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// A descriptor of this process, that children watch for its end.
+pub(crate) fn own_pidfd() -> io::Result<Arc<OwnedFd>> {
+    static OWN: RwLock<Option<(u32, Arc<OwnedFd>)>> = RwLock::new(None);
+    let id = process::id();
+    if let Some((owner, pidfd)) = &*OWN.read()
+        && *owner == id
+    {
+        return Ok(Arc::clone(pidfd));
+    }
+    let pidfd = Arc::new(fd::with_descriptors(|| process::open_pidfd(id))?);
+    *OWN.write() = Some((id, Arc::clone(&pidfd)));
+    Ok(pidfd)
+}
+
+/// Tells whether the process behind `pidfd` has ended.
+pub(crate) fn has_ended(pidfd: impl AsFd) -> bool {
+    matches!(fd::poll_one(pidfd, Interest::Read, Deadline::now()), Ok(true))
+}

@@ -1,0 +1,159 @@
+//! The children of this process: waited for exactly once each, and not left behind at exit.
+
+use crate::info::ProcessInfo;
+use crate::{ExitStatus, forkserver};
+use multiproc_core::Deadline;
+use multiproc_core::sys::fd::{self, Interest};
+use multiproc_core::sys::{child, process};
+use parking_lot::Mutex;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+/// How long a daemon may take to obey SIGTERM at exit before it is killed.
+const GRACE: Duration = Duration::from_secs(2);
+
+const SIGTERM: i32 = 15;
+const SIGKILL: i32 = 9;
+
+/// A child, shared by its handle, the list of children, and whoever waits for it.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) name: String,
+    pub(crate) id: u32,
+    pub(crate) daemon: bool,
+    pub(crate) pidfd: Arc<OwnedFd>,
+    /// The process whose child it is: a fork of it inherits this memory, but not the child.
+    owner: u32,
+    /// Its end, stored by whoever reaps it, once.
+    end: Mutex<Option<ExitStatus>>,
+}
+
+static CHILDREN: Mutex<Vec<Arc<Child>>> = Mutex::new(Vec::new());
+
+impl Child {
+    /// Describes a child that was just made, which nobody has waited for.
+    pub(crate) fn new(name: String, id: u32, daemon: bool, pidfd: OwnedFd) -> Arc<Child> {
+        Arc::new(Child { name, id, daemon, pidfd: Arc::new(pidfd), owner: process::id(), end: Mutex::new(None) })
+    }
+
+    /// How it ended, `None` while it runs; reaps it if nobody has.
+    pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        let mut end = self.end.lock();
+        if end.is_none() && self.owner == process::id() {
+            *end = child::reap(&self.pidfd, false)?.map(ExitStatus::new);
+            if let Some(status) = *end {
+                CHILDREN.lock().retain(|child| !std::ptr::eq(&**child, self));
+                tracing::debug!(target: "multiproc::process", name = self.name, id = self.id, %status, "process ended");
+            }
+        }
+        Ok(*end)
+    }
+
+    /// Waits for its end until the deadline.
+    pub(crate) fn wait(&self, deadline: Deadline) -> io::Result<Option<ExitStatus>> {
+        loop {
+            if let Some(status) = self.try_wait()? {
+                return Ok(Some(status));
+            }
+            if self.owner != process::id() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "this process is a fork of the one that started the child: only that one can wait for it",
+                ));
+            }
+            if !fd::poll_one(&self.pidfd, Interest::Read, deadline)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Sends it a signal; nothing happens once it has ended.
+    pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
+        process::send_signal(&self.pidfd, signal)
+    }
+
+    pub(crate) fn info(&self) -> ProcessInfo {
+        ProcessInfo::new(self.name.clone(), self.id, self.daemon, Arc::clone(&self.pidfd))
+    }
+}
+
+/// Makes `child` one that is waited for at exit.
+pub(crate) fn add(child: Arc<Child>) -> io::Result<()> {
+    finish_at_exit()?;
+    CHILDREN.lock().push(child);
+    Ok(())
+}
+
+/// Sees to it that the children are looked after when this process exits.
+pub(crate) fn finish_at_exit() -> io::Result<()> {
+    static REGISTERED: Once = Once::new();
+    let mut result = Ok(());
+    REGISTERED.call_once(|| result = process::at_exit(at_exit));
+    result
+}
+
+/// Holds the list still, so that a fork does not catch it half-changed.
+pub(crate) fn hold() -> impl Drop {
+    CHILDREN.lock()
+}
+
+fn own_children() -> Vec<Arc<Child>> {
+    let id = process::id();
+    CHILDREN.lock().iter().filter(|child| child.owner == id).cloned().collect()
+}
+
+/// The children of this process that are alive, in the order of their start; reaps those that have ended.
+///
+/// ```
+/// use multiproc_process::{Process, active_children};
+///
+/// let child = Process::builder().daemon(true).spawn((), |()| -> () { loop { std::thread::park() } })?;
+/// assert!(active_children().iter().any(|other| other.id() == child.id()));
+/// child.kill()?;
+/// child.wait()?;
+/// assert!(active_children().is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn active_children() -> Vec<ProcessInfo> {
+    own_children().iter().filter(|child| matches!(child.try_wait(), Ok(None))).map(|child| child.info()).collect()
+}
+
+extern "C" fn at_exit() {
+    // A second thread that exits meanwhile must not go through all this as well, nor return before it is done:
+    // the C library lets only one thread run the handlers. A fork of this process has no children yet.
+    static FINISHING: AtomicU32 = AtomicU32::new(0);
+    if FINISHING.swap(process::id(), Ordering::Relaxed) != process::id() {
+        finish();
+    }
+}
+
+/// Terminates the daemons, waits for the others, and ends the fork server.
+pub(crate) fn finish() {
+    forkserver::stop();
+    loop {
+        let children = own_children();
+        if children.is_empty() {
+            return;
+        }
+        let (daemons, others): (Vec<_>, Vec<_>) = children.into_iter().partition(|child| child.daemon);
+        for daemon in &daemons {
+            // One that cannot be signalled is waited for like the others.
+            let _ = daemon.signal(SIGTERM);
+        }
+        let grace = Deadline::after(GRACE);
+        for daemon in &daemons {
+            if let Ok(None) = daemon.wait(grace) {
+                let _ = daemon.signal(SIGKILL);
+            }
+        }
+        for child in daemons.iter().chain(&others) {
+            if child.wait(Deadline::NEVER).is_err() {
+                // It cannot be waited for: better to exit than to hang.
+                CHILDREN.lock().retain(|other| !Arc::ptr_eq(other, child));
+            }
+        }
+    }
+}

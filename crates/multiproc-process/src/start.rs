@@ -1,0 +1,83 @@
+//! The messages of a child's start and end.
+
+use crate::StartMethod;
+use crate::function::Remote;
+use crate::panics::Panic;
+use multiproc_core::codec::Carried;
+use serde::{Deserialize, Serialize};
+use std::ffi::CString;
+
+/// The descriptors of a start are called this.
+pub(crate) type StartFd = Carried<{ u32::from_be_bytes(*b"strt") }>;
+
+/// Parent to child: everything that the child must know. The body of its parcel is the encoded arguments.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Start {
+    /// The build of the sender; read before anything else is trusted.
+    pub(crate) build: Vec<u8>,
+    pub(crate) role: Role,
+    pub(crate) identity: Identity,
+    pub(crate) parent: ParentIdentity,
+    pub(crate) settings: Settings,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Role {
+    /// Call this function and end.
+    Call(Remote),
+    /// Make children on request.
+    ForkServer,
+}
+
+/// Who the child is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    /// The numbers of its ancestors and its own, each counted by its parent from 1.
+    pub(crate) lineage: Vec<u32>,
+    pub(crate) daemon: bool,
+    /// It must not outlive its parent: a daemon, or a descendant of one.
+    pub(crate) tied: bool,
+}
+
+/// Who its parent is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ParentIdentity {
+    pub(crate) name: String,
+    pub(crate) id: u32,
+    pub(crate) daemon: bool,
+    pub(crate) pidfd: StartFd,
+}
+
+/// What the child sets up for itself before anything of the user's runs.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// The standard descriptors, where exec has not put them in place.
+    pub(crate) stdio: Option<[StartFd; 3]>,
+    /// The whole environment, where exec has not put it in place.
+    pub(crate) environment: Option<Vec<CString>>,
+    pub(crate) directory: Option<StartFd>,
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) affinity: Option<Vec<usize>>,
+    /// The soft limit of descriptors that the parent began with, if it has raised its own since.
+    pub(crate) descriptor_limit: Option<u64>,
+    pub(crate) start_method: StartMethod,
+    /// Another path to the executable, where one was set.
+    pub(crate) executable: Option<CString>,
+}
+
+/// Child to parent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// The child exists; it has run nothing yet.
+    Hello { id: u32 },
+    /// The function returned; the body of the parcel is the encoded result.
+    Returned,
+    Panicked(Panic),
+    /// The arguments could not be decoded.
+    NotDecoded(String),
+    /// The result could not be encoded.
+    NotEncoded(String),
+    /// The child could not begin.
+    NotStarted(String),
+}

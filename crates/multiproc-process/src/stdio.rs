@@ -1,0 +1,93 @@
+use multiproc_core::sys::fd;
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// What a child gets as one of its standard descriptors.
+///
+/// The default is as in Python: nothing to read from standard input, and the parent's standard output and error.
+#[derive(Debug)]
+pub struct Stdio(pub(crate) Kind);
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Inherit,
+    Null,
+    Piped,
+    Fd(OwnedFd),
+}
+
+impl Stdio {
+    /// The parent's own.
+    pub fn inherit() -> Stdio {
+        Stdio(Kind::Inherit)
+    }
+
+    /// Nothing to read; what is written is thrown away.
+    pub fn null() -> Stdio {
+        Stdio(Kind::Null)
+    }
+
+    /// A new pipe, whose other end [`Process::take_stdin`](crate::Process::take_stdin),
+    /// [`take_stdout`](crate::Process::take_stdout) or [`take_stderr`](crate::Process::take_stderr) gives.
+    pub fn piped() -> Stdio {
+        Stdio(Kind::Piped)
+    }
+}
+
+macro_rules! from {
+    ($($type:ty),*) => {$(
+        impl From<$type> for Stdio {
+            /// The descriptor itself.
+            fn from(fd: $type) -> Stdio {
+                Stdio(Kind::Fd(OwnedFd::from(fd)))
+            }
+        }
+    )*};
+}
+
+from!(OwnedFd, File, PipeReader, PipeWriter);
+
+/// The parent's ends of the pipes that were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Pipes {
+    pub(crate) stdin: Option<PipeWriter>,
+    pub(crate) stdout: Option<PipeReader>,
+    pub(crate) stderr: Option<PipeReader>,
+}
+
+/// Makes the child's three descriptors, with numbers high enough to be out of the way, and the parent's ends.
+pub(crate) fn open([stdin, stdout, stderr]: [Stdio; 3]) -> io::Result<([OwnedFd; 3], Pipes)> {
+    let mut pipes = Pipes::default();
+    let stdin = match stdin.0 {
+        Kind::Piped => {
+            let (reader, writer) = io::pipe()?;
+            pipes.stdin = Some(writer);
+            fd::dup_high(reader)?
+        }
+        other => plain(other, io::stdin())?,
+    };
+    let mut output = |kind, own: &dyn AsFd, pipe: fn(&mut Pipes) -> &mut Option<PipeReader>| match kind {
+        Kind::Piped => {
+            let (reader, writer) = io::pipe()?;
+            *pipe(&mut pipes) = Some(reader);
+            fd::dup_high(writer)
+        }
+        other => plain(other, own),
+    };
+    let stdout = output(stdout.0, &io::stdout(), |pipes| &mut pipes.stdout)?;
+    let stderr = output(stderr.0, &io::stderr(), |pipes| &mut pipes.stderr)?;
+    Ok(([stdin, stdout, stderr], pipes))
+}
+
+fn plain(kind: Kind, own: impl AsFd) -> io::Result<OwnedFd> {
+    match kind {
+        Kind::Fd(fd) => fd::dup_high(fd),
+        Kind::Inherit => match fd::dup_high(own) {
+            // The parent has closed its own.
+            Err(error) if !fd::is_out_of_descriptors(&error) => fd::dup_high(fd::open_null()?),
+            other => other,
+        },
+        Kind::Null | Kind::Piped => fd::dup_high(fd::open_null()?),
+    }
+}
