@@ -1,1 +1,19 @@
 //! multiproc-shm
+
+extern crate self as multiproc_shm;
+
+mod error;
+mod header;
+mod kind;
+#[doc(hidden)]
+pub mod layout;
+mod named;
+mod segment;
+mod shared;
+mod shm_safe;
+
+pub use error::ShmError;
+pub use multiproc_derive::ShmSafe;
+pub use named::{sweep, sweep_in};
+pub use shared::Shared;
+pub use shm_safe::ShmSafe;

@@ -1,0 +1,179 @@
+//! The first bytes of every segment that has a header.
+//!
+//! ```text
+//! offset  bytes  what                          written
+//!      0      8  magic, "mproc\0\r\n"           once, by the creator, before anybody else can see the segment
+//!      8      4  version of this layout         "
+//!     12      4  kind of object                 "
+//!     16      8  fingerprint of the type        "
+//!     24      8  length of the payload          "
+//!     32      8  offset of the payload          "
+//!     40      8  id of the PID namespace        "
+//!     48     16  zero                           "
+//!     64         payload, at the next multiple of its alignment
+//! ```
+//!
+//! It is read once, when a process attaches, into a copy of its own; nobody looks at it again.
+
+use crate::ShmSafe;
+use std::fs::File;
+use std::io;
+use std::mem::offset_of;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"mproc\0\r\n");
+const VERSION: u32 = 1;
+
+/// The payload's largest alignment: mappings begin at page boundaries.
+pub(crate) const MAX_ALIGN: usize = 4096;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Header {
+    magic: u64,
+    version: u32,
+    kind: u32,
+    fingerprint: u64,
+    len: u64,
+    offset: u64,
+    namespace: u64,
+    reserved: [u64; 2],
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 64);
+    assert!(offset_of!(Header, version) == 8);
+    assert!(offset_of!(Header, kind) == 12);
+    assert!(offset_of!(Header, fingerprint) == 16);
+    assert!(offset_of!(Header, len) == 24);
+    assert!(offset_of!(Header, offset) == 32);
+    assert!(offset_of!(Header, namespace) == 40);
+    assert!(offset_of!(Header, reserved) == 48);
+};
+
+/// How a segment's header differs from the one that was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Mismatch {
+    #[error("does not begin as a shared object does: something else wrote it")]
+    Magic,
+    #[error("was made by another version of this library (layout {found}, here {VERSION}): use one version")]
+    Version { found: u32 },
+    #[error("holds another type, or the same one built differently: open it as what it was created")]
+    Type,
+    #[error("was made in another PID namespace, whose process numbers mean nothing here: share it within one")]
+    Namespace,
+    #[error("has a length that contradicts its header: it was cut or overwritten")]
+    Length,
+}
+
+impl Header {
+    /// The header of a segment that holds one `T`.
+    pub(crate) fn of<T: ShmSafe>(kind: u32) -> Header {
+        const { assert!(align_of::<T>() <= MAX_ALIGN, "shared memory is aligned to 4096 bytes at most") };
+        Header {
+            magic: MAGIC,
+            version: VERSION,
+            kind,
+            fingerprint: crate::layout::finish::<T>(T::LAYOUT),
+            len: size_of::<T>() as u64,
+            offset: size_of::<Header>().next_multiple_of(align_of::<T>()) as u64,
+            namespace: pid_namespace(),
+            reserved: [0; 2],
+        }
+    }
+
+    /// The length of the whole segment.
+    pub(crate) fn total(&self) -> u64 {
+        self.offset.saturating_add(self.len)
+    }
+
+    /// Where the payload begins.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(crate) fn write_to(&self, file: &File) -> io::Result<()> {
+        file.write_all_at(self.as_bytes(), 0)
+    }
+
+    /// Reads a segment's header once and compares that copy with `self`.
+    ///
+    /// `len` is the file's length as the kernel says it.
+    pub(crate) fn check(&self, file: &File, len: u64) -> io::Result<Result<(), Mismatch>> {
+        let mut bytes = [0; size_of::<Header>()];
+        if len < bytes.len() as u64 {
+            return Ok(Err(Mismatch::Magic));
+        }
+        file.read_exact_at(&mut bytes, 0)?;
+        let found: Header = zerocopy::transmute!(bytes);
+        Ok(self.compare(&found, len))
+    }
+
+    fn compare(&self, found: &Header, len: u64) -> Result<(), Mismatch> {
+        if found.magic != MAGIC {
+            return Err(Mismatch::Magic);
+        }
+        if found.version != VERSION {
+            return Err(Mismatch::Version { found: found.version });
+        }
+        if (found.kind, found.fingerprint) != (self.kind, self.fingerprint) {
+            return Err(Mismatch::Type);
+        }
+        if found.namespace != self.namespace {
+            return Err(Mismatch::Namespace);
+        }
+        // With the same type these can differ only by damage.
+        if (found.len, found.offset, found.reserved) != (self.len, self.offset, self.reserved)
+            || len != self.total()
+        {
+            return Err(Mismatch::Length);
+        }
+        Ok(())
+    }
+}
+
+/// The number of this process's PID namespace; 0 where `/proc` does not tell.
+fn pid_namespace() -> u64 {
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_compared() {
+        let good = Header::of::<[u64; 4]>(7);
+        let len = good.total();
+        assert_eq!(good.compare(&good, len), Ok(()));
+        let differs = |change: fn(&mut Header)| {
+            let mut other = good;
+            change(&mut other);
+            good.compare(&other, len).unwrap_err()
+        };
+        assert_eq!(differs(|h| h.magic ^= 1), Mismatch::Magic);
+        assert_eq!(differs(|h| h.version += 1), Mismatch::Version { found: 2 });
+        assert_eq!(differs(|h| h.kind += 1), Mismatch::Type);
+        assert_eq!(differs(|h| h.fingerprint ^= 1), Mismatch::Type);
+        assert_eq!(differs(|h| h.namespace ^= 1), Mismatch::Namespace);
+        assert_eq!(differs(|h| h.len = u64::MAX), Mismatch::Length);
+        assert_eq!(differs(|h| h.offset = u64::MAX), Mismatch::Length);
+        assert_eq!(differs(|h| h.reserved[1] = 1), Mismatch::Length);
+        assert_eq!(good.compare(&good, len - 1), Err(Mismatch::Length));
+    }
+
+    #[test]
+    fn the_payload_is_aligned() {
+        assert_eq!(Header::of::<u8>(0).offset(), 64);
+        #[repr(C, align(4096))]
+        struct Page([u8; 4096]);
+        // SAFETY: bytes alone, and as many as the alignment.
+        #[expect(unsafe_code, reason = "an alignment that no other type here has")]
+        unsafe impl ShmSafe for Page {
+            const LAYOUT: u64 = 1;
+        }
+        assert_eq!(Header::of::<Page>(0).offset(), 4096);
+        let _ = Page([0; 4096]).0;
+    }
+}
