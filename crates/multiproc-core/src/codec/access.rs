@@ -1,3 +1,4 @@
+use super::byte::is_byte;
 use super::de::Deserializer;
 use super::error::DecodeError;
 use super::varint::Varint;
@@ -5,8 +6,18 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
 /// A sequence, whose length came from the message.
 pub(super) struct Elements<'a, 'de> {
-    pub(super) de: &'a mut Deserializer<'de>,
-    pub(super) left: usize,
+    de: &'a mut Deserializer<'de>,
+    left: usize,
+    /// The elements of a sequence of `u8`, taken off the input at once, so that the loop need not touch memory
+    /// for anything but them; empty before the first element, and for other types.
+    bytes: std::slice::Iter<'de, u8>,
+}
+
+impl<'a, 'de> Elements<'a, 'de> {
+    #[inline]
+    pub(super) fn new(de: &'a mut Deserializer<'de>, left: usize) -> Elements<'a, 'de> {
+        Elements { de, left, bytes: [].iter() }
+    }
 }
 
 impl<'de> de::SeqAccess<'de> for Elements<'_, 'de> {
@@ -17,6 +28,19 @@ impl<'de> de::SeqAccess<'de> for Elements<'_, 'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, DecodeError> {
+        if is_byte::<T::Value>() {
+            if self.left > 0 {
+                self.de.charge(self.left)?;
+                self.bytes = self.de.slice(self.left)?.iter();
+                self.left = 0;
+            }
+            return match self.bytes.next() {
+                Some(&byte) => {
+                    seed.deserialize(IntoDeserializer::<DecodeError>::into_deserializer(byte)).map(Some)
+                }
+                None => Ok(None),
+            };
+        }
         if self.left == 0 {
             return Ok(None);
         }
@@ -33,7 +57,7 @@ impl<'de> de::SeqAccess<'de> for Elements<'_, 'de> {
     /// The number is the sender's word, so no room is made for more elements than there are bytes.
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        Some(self.left.min(self.de.input.len()))
+        Some(self.left.min(self.de.input.len()) + self.bytes.len())
     }
 }
 

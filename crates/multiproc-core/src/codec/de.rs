@@ -61,7 +61,7 @@ pub fn decode_with<T: DeserializeOwned>(
         zero_sized: limits.max_zero_sized,
         stack_floor: entered.floor,
         handles_left: fds.len(),
-        fds: fds.into_iter().map(Some).collect(),
+        fds: if fds.is_empty() { Vec::new() } else { fds.into_iter().map(Some).collect() },
         max_memory,
         limits,
     };
@@ -103,7 +103,7 @@ impl<'de> Deserializer<'de> {
     }
 
     #[inline]
-    fn slice(&mut self, len: usize) -> Result<&'de [u8], DecodeError> {
+    pub(super) fn slice(&mut self, len: usize) -> Result<&'de [u8], DecodeError> {
         match self.input.split_at_checked(len) {
             Some((slice, rest)) => {
                 self.input = rest;
@@ -341,7 +341,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         let left = take_len(&mut self.input)?;
-        self.nested(|de| visitor.visit_seq(Elements { de, left }))
+        self.nested(|de| visitor.visit_seq(Elements::new(de, left)))
     }
 
     #[inline]

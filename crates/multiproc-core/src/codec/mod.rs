@@ -19,6 +19,7 @@
 //! ```
 
 mod access;
+mod byte;
 mod call;
 mod compound;
 mod de;

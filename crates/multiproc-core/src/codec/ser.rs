@@ -1,4 +1,5 @@
 use super::Encoded;
+use super::byte::{Byte, is_byte};
 use super::call::stack_address;
 use super::compound::{Counted, Fields};
 use super::error::{EncodeError, EncodeKind};
@@ -6,7 +7,7 @@ use super::handle;
 use super::limits::MAX_DEPTH;
 use super::varint::{Varint, insert_len, zigzag_16, zigzag_32, zigzag_64, zigzag_128};
 use serde::Serialize;
-use serde::ser;
+use serde::ser::{self, SerializeSeq};
 use std::fmt::{self, Write};
 use std::{os::fd::OwnedFd, sync::Arc};
 
@@ -308,6 +309,36 @@ impl<'a> ser::Serializer for &'a mut Serializer {
     ) -> Result<Fields<'a>, EncodeError> {
         index.put(&mut self.out);
         self.fields()
+    }
+
+    #[inline]
+    fn collect_seq<I>(self, elements: I) -> Result<(), EncodeError>
+    where
+        I: IntoIterator<Item: Serialize>,
+    {
+        let elements = elements.into_iter();
+        let declared = match elements.size_hint() {
+            (least, Some(most)) if least == most => Some(least),
+            _ => None,
+        };
+        let mut seq = self.counted(declared)?;
+        if !is_byte::<I::Item>() {
+            for element in elements {
+                seq.serialize_element(&element)?;
+            }
+            return seq.end();
+        }
+        // `extend` knows the slice's own iterator, and makes one copy of it.
+        let mut strange = false;
+        seq.serializer.out.extend(elements.map(|element| {
+            element.serialize(Byte).unwrap_or_else(|_| {
+                strange = true;
+                0
+            })
+        }));
+        seq.given = seq.serializer.out.len() - seq.start;
+        seq.serializer.failed |= strange;
+        seq.end()
     }
 
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), EncodeError> {

@@ -39,6 +39,12 @@ macro_rules! varint {
             fn take(input: &mut &[u8]) -> Result<$int, DecodeError> {
                 const MAX_LEN: usize = $int::BITS.div_ceil(7) as usize;
                 const MAX_OF_LAST: u8 = ((1u16 << ($int::BITS % 7)) - 1) as u8;
+                if let Some((&byte, rest)) = input.split_first()
+                    && byte < 0x80
+                {
+                    *input = rest;
+                    return Ok($int::from(byte));
+                }
                 let mut number: $int = 0;
                 for (at, &byte) in input.iter().take(MAX_LEN).enumerate() {
                     number |= $int::from(byte & 0x7f) << (7 * at);
