@@ -39,11 +39,13 @@
 
 mod connection;
 mod error;
+mod fd;
 pub mod frame;
 mod one_way;
 mod wait;
 
 pub use connection::{Connection, pipe};
 pub use error::{RecvError, SendError};
+pub use fd::Fd;
 pub use one_way::{PipeReader, PipeWriter, one_way};
 pub use wait::wait;

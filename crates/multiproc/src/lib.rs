@@ -41,9 +41,9 @@ pub use multiproc_process as process;
 pub use multiproc_shm as shm;
 
 #[doc(inline)]
-pub use multiproc_core::{Message, codec::Fd};
+pub use multiproc_core::Message;
 #[doc(inline)]
-pub use multiproc_pipe::{Connection, PipeReader, PipeWriter, RecvError, SendError, one_way, pipe, wait};
+pub use multiproc_pipe::{Connection, Fd, PipeReader, PipeWriter, RecvError, SendError, one_way, pipe, wait};
 #[doc(inline)]
 pub use multiproc_process::{
     Builder, ExitStatus, Func, JoinError, Process, ProcessInfo, SpawnError, StartMethod, Stdio, active_children,
