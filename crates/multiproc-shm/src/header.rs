@@ -15,7 +15,7 @@
 //!
 //! It is read once, when a process attaches, into a copy of its own; nobody looks at it again.
 
-use crate::ShmSafe;
+use crate::{ShmSafe, layout};
 use std::fs::File;
 use std::io;
 use std::mem::offset_of;
@@ -26,7 +26,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"mproc\0\r\n");
 const VERSION: u32 = 1;
 
 /// The payload's largest alignment: mappings begin at page boundaries.
-pub(crate) const MAX_ALIGN: usize = 4096;
+const MAX_ALIGN: usize = 4096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
@@ -70,14 +70,30 @@ pub(crate) enum Mismatch {
 impl Header {
     /// The header of a segment that holds one `T`.
     pub(crate) fn of<T: ShmSafe>(kind: u32) -> Header {
+        Header::new::<T>(kind, layout::finish::<T>(T::LAYOUT), size_of::<T>() as u64)
+    }
+
+    /// The header of a segment that holds `len` bytes of elements of type `T`.
+    ///
+    /// Such a segment is never named, so the name that this build has for the type will do.
+    pub(crate) fn of_elements<T>(kind: u32, len: u64) -> Header {
+        Header::new::<T>(kind, layout::leaf::<T>(std::any::type_name::<T>()), len)
+    }
+
+    /// Where a payload of `T`s begins.
+    pub(crate) const fn offset_of_payload<T>() -> usize {
         const { assert!(align_of::<T>() <= MAX_ALIGN, "shared memory is aligned to 4096 bytes at most") };
+        size_of::<Header>().next_multiple_of(align_of::<T>())
+    }
+
+    fn new<T>(kind: u32, fingerprint: u64, len: u64) -> Header {
         Header {
             magic: MAGIC,
             version: VERSION,
             kind,
-            fingerprint: crate::layout::finish::<T>(T::LAYOUT),
-            len: size_of::<T>() as u64,
-            offset: size_of::<Header>().next_multiple_of(align_of::<T>()) as u64,
+            fingerprint,
+            len,
+            offset: Header::offset_of_payload::<T>() as u64,
             namespace: pid_namespace(),
             reserved: [0; 2],
         }
@@ -86,11 +102,6 @@ impl Header {
     /// The length of the whole segment.
     pub(crate) fn total(&self) -> u64 {
         self.offset.saturating_add(self.len)
-    }
-
-    /// Where the payload begins.
-    pub(crate) fn offset(&self) -> u64 {
-        self.offset
     }
 
     pub(crate) fn write_to(&self, file: &File) -> io::Result<()> {
@@ -165,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_payload_is_aligned() {
-        assert_eq!(Header::of::<u8>(0).offset(), 64);
+        assert_eq!(Header::of::<u8>(0).offset, 64);
         #[repr(C, align(4096))]
         struct Page([u8; 4096]);
         // SAFETY: bytes alone, and as many as the alignment.
@@ -173,7 +184,7 @@ mod tests {
         unsafe impl ShmSafe for Page {
             const LAYOUT: u64 = 1;
         }
-        assert_eq!(Header::of::<Page>(0).offset(), 4096);
+        assert_eq!(Header::of::<Page>(0).offset, 4096);
         let _ = Page([0; 4096]).0;
     }
 }

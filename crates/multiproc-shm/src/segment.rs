@@ -37,10 +37,13 @@ impl Segment {
     /// Makes a segment of a descriptor that arrived in a message, if it is such as `anonymous` makes, or
     /// one of this user's named objects.
     ///
-    /// `header` is what it must begin with.
-    pub(crate) fn receive(fd: Arc<OwnedFd>, header: Option<&Header>) -> Result<Segment, ShmError> {
+    /// `header` tells what a segment of that length must begin with.
+    pub(crate) fn receive(
+        fd: Arc<OwnedFd>,
+        header: impl FnOnce(u64) -> Option<Header>,
+    ) -> Result<Segment, ShmError> {
         let info = check_received(&fd).map_err(|source| ShmError::io("attach", RECEIVED, source))?;
-        Segment::attach(fd, &info, header, || RECEIVED.to_owned())
+        Segment::attach(fd, &info, header(info.len).as_ref(), || RECEIVED.to_owned())
     }
 
     /// Maps an open file that was found to be shared memory, after looking at its header.

@@ -182,8 +182,7 @@ impl<T: ShmSafe> Shared<T> {
     /// Every segment that comes here was made with, or checked against, the header for `T`, so it has
     /// `offset + size_of::<T>()` bytes.
     fn pointer(&self) -> *mut T {
-        let offset = size_of::<Header>().next_multiple_of(align_of::<T>());
-        self.segment.as_ptr().wrapping_add(offset).cast()
+        self.segment.as_ptr().wrapping_add(Header::offset_of_payload::<T>()).cast()
     }
 }
 
@@ -220,7 +219,7 @@ impl<T: ShmSafe> Serialize for Shared<T> {
 impl<'de, T: ShmSafe> Deserialize<'de> for Shared<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let carried = Carried::<{ kind::SHARED }>::deserialize(deserializer)?;
-        let header = Header::of::<T>(kind::SHARED);
-        Segment::receive(carried.0, Some(&header)).map(Shared::of).map_err(de::Error::custom)
+        let header = |_| Some(Header::of::<T>(kind::SHARED));
+        Segment::receive(carried.0, header).map(Shared::of).map_err(de::Error::custom)
     }
 }

@@ -3,7 +3,8 @@ use memmap2::{Mmap, MmapOptions};
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Deref;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// Copies `parts`, one after the other, into a fresh memfd and seals it: its size and content are fixed for ever.
 ///
@@ -39,13 +40,13 @@ pub fn seal_read_only(fd: impl AsFd) -> io::Result<()> {
 #[derive(Debug)]
 pub struct SealedMap {
     map: Option<Mmap>,
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
 }
 
 impl SealedMap {
     /// The descriptor that it was mapped from.
-    pub fn into_fd(self) -> OwnedFd {
-        self.fd
+    pub fn fd(&self) -> &Arc<OwnedFd> {
+        &self.fd
     }
 }
 
@@ -64,7 +65,7 @@ impl AsRef<[u8]> for SealedMap {
 }
 
 impl AsFd for SealedMap {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
@@ -77,7 +78,8 @@ impl AsFd for SealedMap {
 /// # Errors
 ///
 /// [`io::ErrorKind::InvalidData`] if it is something else, and what the kernel reports.
-pub fn map_sealed(fd: OwnedFd) -> io::Result<SealedMap> {
+pub fn map_sealed(fd: impl Into<Arc<OwnedFd>>) -> io::Result<SealedMap> {
+    let fd = fd.into();
     let refuse = |what: &str| {
         let text = format!("a received descriptor {what}: its sender did not make it by sealing a memfd");
         Err(io::Error::new(io::ErrorKind::InvalidData, text))
@@ -104,7 +106,7 @@ pub fn map_sealed(fd: OwnedFd) -> io::Result<SealedMap> {
     if len == 0 {
         return Ok(SealedMap { map: None, fd });
     }
-    let map = match MmapOptions::new().len(len).map_if_safe(&fd) {
+    let map = match MmapOptions::new().len(len).map_if_safe(&*fd) {
         Ok(map) => map,
         // Before Linux 6.7 a write-sealed memfd could be mapped shared only through a read-only descriptor.
         Err(_) => {
