@@ -42,6 +42,7 @@ mod error;
 mod fd;
 pub mod frame;
 mod one_way;
+pub mod parcel;
 mod wait;
 
 pub use connection::{Connection, pipe};

@@ -2,7 +2,6 @@ use crate::error::SpawnKind;
 use crate::forkserver::{self, Made};
 use crate::function::Remote;
 use crate::info::{self, Me};
-use crate::parcel;
 use crate::registry::{self, Child};
 use crate::spawner::{self, Program};
 use crate::start::{Identity, ParentIdentity, Role, Settings, Start, StartFd};
@@ -14,6 +13,7 @@ use multiproc_core::sys::child::BOOT_FD;
 use multiproc_core::sys::image::image;
 use multiproc_core::sys::{fd, process};
 use multiproc_pipe::frame::Reader;
+use multiproc_pipe::parcel;
 use serde::{Deserialize, Serialize};
 use std::env;
 use std::ffi::{CString, OsStr, OsString};
@@ -374,7 +374,7 @@ fn start_server() -> Result<(Arc<Child>, OwnedFd, Vec<CString>), SpawnError> {
 }
 
 fn send_start(socket: &OwnedFd, start: &Start, arguments: &Encoded) -> io::Result<()> {
-    parcel::send(socket, start, arguments).map_err(|error| {
+    parcel::send(socket, start, arguments, false).map_err(|error| {
         io::Error::new(error.kind(), format!("the arguments cannot be handed over: {error}"))
     })
 }

@@ -2,7 +2,6 @@
 
 use crate::function::{CallError, Remote, Returned};
 use crate::panics::Panic;
-use crate::parcel::{self, Parcel};
 use crate::start::{Reply, Role, Settings, Start};
 use crate::{builder, executable, fork, hook, info};
 use multiproc_core::Deadline;
@@ -11,6 +10,7 @@ use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::sys::image::image;
 use multiproc_core::sys::process;
 use multiproc_pipe::frame::{FrameError, Reader};
+use multiproc_pipe::parcel::{self, Parcel};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -183,7 +183,7 @@ pub(crate) fn report_last_panic(panic: &Panic) {
 }
 
 fn reply<H: Serialize>(socket: &OwnedFd, head: &H, body: &Encoded) -> io::Result<()> {
-    match parcel::send(socket, head, body) {
+    match parcel::send(socket, head, body, false) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }

@@ -14,12 +14,12 @@
 //! If the server dies before it answers, the boot socket tells whether there is a child: it says Hello before it
 //! does anything else, and where there is none the socket ends. So no start is ever done twice.
 
-use crate::parcel;
 use crate::registry::Child;
 use crate::start::Reply;
 use multiproc_core::Deadline;
 use multiproc_core::sys::process;
 use multiproc_pipe::frame::{self, FrameError, Reader};
+use multiproc_pipe::parcel;
 use parking_lot::{Mutex, MutexGuard};
 use std::ffi::CString;
 use std::io;

@@ -66,7 +66,6 @@ mod function;
 mod hook;
 mod info;
 mod panics;
-mod parcel;
 mod process;
 mod registry;
 mod spawner;

@@ -1,5 +1,4 @@
 use crate::builder::Builder;
-use crate::parcel::{self, Parcel};
 use crate::registry::Child;
 use crate::spawner;
 use crate::start::Reply;
@@ -9,6 +8,7 @@ use multiproc_core::codec;
 use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::{Deadline, Message};
 use multiproc_pipe::frame::{FrameError, Reader};
+use multiproc_pipe::parcel::{self, Parcel};
 use std::fmt;
 use std::io::{self, PipeReader, PipeWriter};
 use std::marker::PhantomData;

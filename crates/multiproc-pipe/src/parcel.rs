@@ -1,4 +1,4 @@
-//! What travels over the start-up socket: a head of ours, a body of the user's, descriptors.
+//! Parcels: what the crates above send with a call or a result: a head of theirs, a body of the user's, descriptors.
 //!
 //! ```text
 //! in the frame:   0 | prefix | head | body
@@ -7,13 +7,13 @@
 //! prefix:         head length, u32 LE | descriptors that belong to the head, u16 LE
 //! ```
 //!
-//! Everything above 32 KiB goes through a sealed memfd, so that a parcel always fits into the socket's buffer:
-//! handing it over never waits for the other side.
+//! Everything above 32 KiB goes through a sealed memfd, so that a parcel always fits into the socket's buffer: on a
+//! socket that holds little else, handing it over never waits for the other side.
 
 use multiproc_core::Deadline;
 use multiproc_core::codec::{self, DecodeError, Encoded};
 use multiproc_core::sys::memory::{self, SealedMap};
-use multiproc_pipe::frame::{self, Frame, FrameError, Reader};
+use crate::frame::{self, Frame, FrameError, Reader};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
@@ -29,7 +29,7 @@ const PREFIX: usize = 6;
 
 /// A parcel that arrived.
 #[derive(Debug)]
-pub(crate) struct Parcel {
+pub struct Parcel {
     content: Content,
     head: Range<usize>,
     head_fds: Vec<OwnedFd>,
@@ -42,12 +42,12 @@ enum Content {
     Memory(SealedMap),
 }
 
-/// Sends `head` (with the handles in it) and `body` with its descriptors; never waits.
+/// Sends `head` (with the handles in it) and `body` with its descriptors; see [`frame::write`] for `wait`.
 ///
 /// # Errors
 ///
 /// The other end is gone, memory or descriptors have run out, or the head cannot be encoded.
-pub(crate) fn send<H: Serialize>(socket: impl AsFd, head: &H, body: &Encoded) -> io::Result<()> {
+pub fn send<H: Serialize>(socket: impl AsFd, head: &H, body: &Encoded, wait: bool) -> io::Result<()> {
     let head = codec::encode(head).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let (Ok(head_len), Ok(head_fds)) = (u32::try_from(head.bytes.len()), u16::try_from(head.fds.len())) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "settings of more than 4 GiB"));
@@ -59,14 +59,14 @@ pub(crate) fn send<H: Serialize>(socket: impl AsFd, head: &H, body: &Encoded) ->
     let fds = head.fds.iter().chain(&body.fds).map(|fd| fd.as_fd());
     if 1 + PREFIX + head.bytes.len() + body.bytes.len() <= INLINE {
         let content = [&[IN_FRAME], parts[0], parts[1], parts[2]].concat();
-        frame::write(socket, &content, &fds.collect::<Vec<_>>(), false)
+        frame::write(socket, &content, &fds.collect::<Vec<_>>(), wait)
     } else {
         let memory = memory::sealed_copy("multiproc-message", &parts)?;
         let fds: Vec<BorrowedFd<'_>> = [memory.as_fd()].into_iter().chain(fds).collect();
         // A byte for each batch of descriptors beyond the first few must be there to carry it.
         let mut content = vec![IN_MEMFD];
         content.resize(1 + fds.len() / 64, 0);
-        frame::write(socket, &content, &fds, false)
+        frame::write(socket, &content, &fds, wait)
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn send<H: Serialize>(socket: impl AsFd, head: &H, body: &Encoded) ->
 /// # Errors
 ///
 /// Those of the stream; `FrameError::Io` of kind `InvalidData` for a frame that is no parcel.
-pub(crate) fn recv(reader: &mut Reader, socket: impl AsFd, deadline: Deadline) -> Result<Parcel, FrameError> {
+pub fn recv(reader: &mut Reader, socket: impl AsFd, deadline: Deadline) -> Result<Parcel, FrameError> {
     let Frame { body, mut fds } = reader.read(socket, 2 * INLINE, deadline)?;
     let invalid = |what: &str| FrameError::Io(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
     let (content, start) = match body.first() {
@@ -111,17 +111,17 @@ impl Parcel {
     /// # Errors
     ///
     /// The head is not what it should be.
-    pub(crate) fn take_head<H: DeserializeOwned>(&mut self) -> Result<H, DecodeError> {
+    pub fn take_head<H: DeserializeOwned>(&mut self) -> Result<H, DecodeError> {
         codec::decode(&self.content.bytes()[self.head.clone()], std::mem::take(&mut self.head_fds))
     }
 
     /// The user's part.
-    pub(crate) fn body(&self) -> &[u8] {
+    pub fn body(&self) -> &[u8] {
         &self.content.bytes()[self.head.end..]
     }
 
     /// The descriptors of the user's part; they can be taken once.
-    pub(crate) fn take_fds(&mut self) -> Vec<OwnedFd> {
+    pub fn take_fds(&mut self) -> Vec<OwnedFd> {
         std::mem::take(&mut self.fds)
     }
 }
