@@ -22,13 +22,17 @@ pub(crate) enum Kind {
     NotFound(String),
     #[error("shared object {name:?} belongs to user {owner}, who is not this one: choose another name")]
     OtherOwner { name: String, owner: u32 },
-    #[error("shared object {name:?} can be opened by others (mode {mode:04o}): it was not made by this library")]
+    #[error(
+        "shared object {name:?} can be opened by others (mode {mode:04o}): it was not made by this library"
+    )]
     Mode { name: String, mode: u32 },
     #[error("{0:?} is not a shared object but a link, a directory or the like: remove it")]
     NotRegular(String),
     #[error("{object} {mismatch}")]
     Mismatch { object: String, mismatch: Mismatch },
-    #[error("no space for shared object {name:?} of {len} bytes: unlink what is not used or enlarge /dev/shm")]
+    #[error(
+        "no space for shared object {name:?} of {len} bytes: unlink what is not used or enlarge /dev/shm"
+    )]
     NoSpace {
         name: String,
         len: u64,

@@ -61,7 +61,9 @@ pub(crate) enum Mismatch {
     Version { found: u32 },
     #[error("holds another type, or the same one built differently: open it as what it was created")]
     Type,
-    #[error("was made in another PID namespace, whose process numbers mean nothing here: share it within one")]
+    #[error(
+        "was made in another PID namespace, whose process numbers mean nothing here: share it within one"
+    )]
     Namespace,
     #[error("has a length that contradicts its header: it was cut or overwritten")]
     Length,

@@ -116,7 +116,9 @@ fn check_received(fd: &OwnedFd) -> io::Result<FileInfo> {
         return refuse("is not sealed against shrinking, growing and new seals".into());
     }
     if !is_trusted() {
-        return refuse("is a named object, and these are taken only from processes of the same family".into());
+        return refuse(
+            "is a named object, and these are taken only from processes of the same family".into(),
+        );
     }
     if info.mode != 0o600 {
         return refuse(format!("can be opened by others (mode {:04o})", info.mode));

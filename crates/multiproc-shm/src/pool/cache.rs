@@ -82,7 +82,8 @@ fn check(fd: &OwnedFd, info: &FileInfo) -> io::Result<()> {
     let sealed = info.is_memory && seals(fd)?.contains(Seals::FIXED);
     let ours = info.owner == user_id() || info.owner == 0;
     if !sealed || !ours || info.allocated < info.len {
-        let text = "a received descriptor is no segment of a pool: its sender did not make it with this library";
+        let text =
+            "a received descriptor is no segment of a pool: its sender did not make it with this library";
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     Ok(())

@@ -242,7 +242,9 @@ pub struct TakeError(#[from] TakeKind);
 
 #[derive(Debug, thiserror::Error)]
 enum TakeKind {
-    #[error("all {count} segments of the pool are in use: drop messages that were read, or make a larger pool")]
+    #[error(
+        "all {count} segments of the pool are in use: drop messages that were read, or make a larger pool"
+    )]
     Exhausted { count: usize },
     #[error("failed to take a segment of a pool: {0}")]
     Io(#[source] io::Error),

@@ -1,0 +1,128 @@
+//! More memory than there is: an error, quickly, and neither SIGBUS nor the out-of-memory killer.
+
+use crate::util::root;
+use multiproc_core::Name;
+use multiproc_core::sys::memory::Directory;
+use multiproc_shm::{BytesPool, Shared, SharedBytesMut, SharedSlice};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the machine has free, from the kernel's own text.
+fn available() -> usize {
+    let text = fs::read_to_string("/proc/meminfo").unwrap();
+    let line = text.lines().find(|line| line.starts_with("MemAvailable:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn larger_than_the_machine() {
+    let asked = available() + (1 << 30);
+    for error in [
+        SharedBytesMut::zeroed(asked).unwrap_err(),
+        SharedSlice::<u8>::new(asked).unwrap_err(),
+        BytesPool::new(asked / 4, 5).unwrap_err(),
+        SharedBytesMut::zeroed(usize::MAX).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory, "{error}");
+        assert!(error.to_string().contains("are free"), "{error}");
+    }
+    // Nothing was taken for it.
+    assert!(available() > (asked - (1 << 30)) / 2);
+}
+
+/// A mounted file system, unmounted on drop.
+struct Mount(tempfile::TempDir);
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn larger_than_the_file_system_of_names() {
+    if !root("mounting a small tmpfs") {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=256k,mode=1777", "tmpfs"])
+        .arg(place.path())
+        .output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: a tmpfs cannot be mounted here");
+        return;
+    }
+    let place = Mount(place);
+    let names = Directory::at(&place.0.path().join("names")).unwrap();
+    let name = Name::new("large").unwrap();
+    let error = Shared::create_in(&names, &name, [0u8; 512 << 10]).unwrap_err();
+    assert!(error.is_no_space(), "{error}");
+    assert!(error.to_string().contains("\"large\""), "{error}");
+    // Several that fit one by one and not together.
+    let made = (0..8)
+        .map(|number| Shared::create_in(&names, &Name::new(&format!("n{number}")).unwrap(), [1u8; 64 << 10]))
+        .take_while(Result::is_ok)
+        .count();
+    assert!((1..4).contains(&made), "{made}");
+    drop(names);
+}
+
+const GROUP: &str = "MULTIPROC_TEST_GROUP";
+const LIMIT: u64 = 64 << 20;
+
+/// Makes a control group with a limit below `/sys/fs/cgroup`, of whichever version the machine has.
+fn small_group() -> Option<PathBuf> {
+    let name = format!("multiproc-test-{}", std::process::id());
+    let candidates = [
+        (Path::new("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+        (Path::new("/sys/fs/cgroup"), "memory.max"),
+    ];
+    for (root, limit) in candidates {
+        let group = root.join(&name);
+        if root.join("cgroup.procs").exists() && fs::create_dir(&group).is_ok() {
+            if group.join(limit).exists() && fs::write(group.join(limit), LIMIT.to_string()).is_ok() {
+                return Some(group);
+            }
+            let _ = fs::remove_dir(&group);
+        }
+    }
+    None
+}
+
+#[test]
+fn larger_than_the_control_group() {
+    if let Some(group) = std::env::var_os(GROUP) {
+        return in_small_group(Path::new(&group));
+    }
+    let Some(group) = small_group() else {
+        eprintln!("skipped: no control group with a memory limit can be made here");
+        return;
+    };
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "limits::larger_than_the_control_group", "--nocapture"])
+        .env(GROUP, &group)
+        .output();
+    let _ = fs::remove_dir(&group);
+    let output = output.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {text}", output.status);
+    assert!(text.contains("reached the end"), "{text}");
+}
+
+fn in_small_group(group: &Path) {
+    fs::write(group.join("cgroup.procs"), std::process::id().to_string()).unwrap();
+    // Half of it can be had.
+    let held = SharedBytesMut::zeroed(LIMIT as usize / 2).unwrap();
+    for asked in [LIMIT, LIMIT / 2 + (1 << 20)] {
+        let error = SharedBytesMut::zeroed(asked as usize).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory, "{error}");
+        assert!(error.to_string().contains("control group"), "{error}");
+        assert!(error.to_string().contains(&asked.to_string()), "{error}");
+    }
+    drop(held);
+    SharedBytesMut::zeroed(LIMIT as usize / 2).unwrap();
+    println!("reached the end");
+}

@@ -1,0 +1,9 @@
+use multiproc_shm::ShmSafe;
+
+#[derive(ShmSafe)]
+#[repr(C)]
+struct Flag {
+    set: bool,
+}
+
+fn main() {}
