@@ -179,13 +179,9 @@ mod tests {
     #[test]
     fn the_payload_is_aligned() {
         assert_eq!(Header::of::<u8>(0).offset, 64);
+        #[derive(ShmSafe)]
         #[repr(C, align(4096))]
         struct Page([u8; 4096]);
-        // SAFETY: bytes alone, and as many as the alignment.
-        #[expect(unsafe_code, reason = "an alignment that no other type here has")]
-        unsafe impl ShmSafe for Page {
-            const LAYOUT: u64 = 1;
-        }
         assert_eq!(Header::of::<Page>(0).offset, 4096);
         let _ = Page([0; 4096]).0;
     }

@@ -42,6 +42,16 @@ use std::sync::Arc;
 /// ```
 ///
 /// Unlike Python's `Value`, it comes without a lock: atomics and locks go inside.
+///
+/// A type that wants to be aligned to more than 4096 bytes does not compile:
+///
+/// ```compile_fail
+/// #[derive(multiproc_shm::ShmSafe)]
+/// #[repr(C, align(8192))]
+/// struct Wide([u8; 8192]);
+///
+/// let _ = multiproc_shm::Shared::new(Wide([0; 8192]));
+/// ```
 pub struct Shared<T: ShmSafe> {
     segment: Arc<Segment>,
     // `fn` since the handle owns no `T`; both are `Send + Sync` anyway.

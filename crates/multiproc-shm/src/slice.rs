@@ -1,7 +1,7 @@
 //! # Safety
 //!
 //! The elements lie in a sealed segment, as many as its checked header says; they are copied in and out by
-//! [`copy`](crate::copy), always in the unit of their alignment, and never borrowed.
+//! [`copy`], always in the unit of their alignment, and never borrowed.
 #![expect(unsafe_code, reason = "elements that others write at the same moment are copied through atomics")]
 
 use crate::copy;

@@ -1,6 +1,8 @@
 //! Descriptors and mappings are the same in number before and after: a binary with one test, since they are
 //! counted for the whole process.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use multiproc_core::Message;
 use multiproc_core::codec;
 use multiproc_shm::{BytesPool, Shared, SharedBytes, SharedBytesMut, SharedMemory, SharedSlice};

@@ -1,8 +1,12 @@
 //! The tests of this crate, one module per type.
 //!
-//! - `shared`: values without a name; - `named`: values with one, and everything that may stand in its place;
+//! - `shared`: values without a name;
+//! - `named`: values with one, and everything that may stand in its place;
 //! - `bytes`, `slice`, `block`, `pool`: the other types; - `hostile`: descriptors that no honest sender makes;
 //! - `limits`: more memory than there is; - `compile`: what must and what must not compile.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a skipped test says why")]
 
 mod block;
 mod bytes;
