@@ -1,0 +1,59 @@
+use clap::Parser;
+
+/// Runs the benchmarks. A wrong result is an error; a missed goal is only told.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench")]
+pub(crate) struct Args {
+    /// A quarter of the operations in each round.
+    #[arg(long)]
+    quick: bool,
+    /// Only enough to see that everything works; the figures mean nothing.
+    #[arg(long, conflicts_with = "quick")]
+    smoke: bool,
+    /// Run only the scenarios whose names contain this.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
+    /// Print one JSON object per line, for each scenario and system, instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How often each system takes its turn.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+}
+
+/// How much is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    Full,
+    Quick,
+    Smoke,
+}
+
+impl Args {
+    pub(crate) fn effort(&self) -> Effort {
+        match (self.quick, self.smoke) {
+            (_, true) => Effort::Smoke,
+            (true, _) => Effort::Quick,
+            _ => Effort::Full,
+        }
+    }
+
+    pub(crate) fn rounds(&self) -> u32 {
+        self.rounds.unwrap_or(match self.effort() {
+            Effort::Full => 9,
+            Effort::Quick => 5,
+            Effort::Smoke => 1,
+        })
+    }
+}
+
+impl Effort {
+    /// How many operations make a round, where a full one has `full`.
+    pub(crate) fn operations(self, full: u64) -> u64 {
+        match self {
+            Effort::Full => full,
+            Effort::Quick => full.div_ceil(4),
+            Effort::Smoke => full.div_ceil(50),
+        }
+    }
+}

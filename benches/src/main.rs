@@ -1,0 +1,55 @@
+//! The benchmarks: our figures beside a hand-written floor and the peers, taken in turns.
+//!
+//! `cargo xtask bench --help` shows the options, README.md tells how to read what comes out.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its user")]
+
+mod args;
+mod measure;
+mod report;
+mod role;
+mod scenario;
+mod stats;
+mod worker;
+mod zygote;
+
+use clap::Parser;
+use std::error::Error;
+use std::process::ExitCode;
+
+/// What can go wrong here ends up in front of a person.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    // First of all, so that the floor pays for nothing that belongs to a peer.
+    if let Some(code) = role::play() {
+        return code;
+    }
+    procspawn::init();
+    let args = args::Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &args::Args) -> Result {
+    // Before anything starts a thread: it has to be forked from a process of one.
+    let context = scenario::Context::new(args)?;
+    let mut printed = false;
+    for scenario in scenario::chosen(args.only.as_deref())? {
+        let outcome = measure::run(scenario, &context)?;
+        if args.json {
+            report::json(&outcome);
+        } else {
+            if !std::mem::replace(&mut printed, true) {
+                report::legend(&context);
+            }
+            report::table(&outcome);
+        }
+    }
+    Ok(())
+}

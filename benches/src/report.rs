@@ -1,0 +1,94 @@
+//! What people and programs read.
+
+use crate::measure::Outcome;
+use crate::scenario::Context;
+use crate::stats::Spread;
+use serde_json::json;
+
+/// Says once what the columns are.
+pub(crate) fn legend(context: &Context) {
+    println!(
+        "{} rounds in turns. Each figure is the median of the rounds [min..max]; a ratio is the median of the \
+         round-by-round ratios [min..max].",
+        context.rounds
+    );
+}
+
+/// Prints a scenario as a table.
+pub(crate) fn table(outcome: &Outcome) {
+    let scenario = outcome.scenario;
+    println!("\n{}: {}", scenario.name, scenario.sentence);
+    let width = outcome.rows.iter().map(|row| row.system.chars().count()).max().unwrap_or(0);
+    for row in &outcome.rows {
+        let figure = Spread::of(&row.samples);
+        let ratio = match &row.against {
+            Some((against, ratio)) => format!("{:>20} x {against}", spread(ratio, 2)),
+            None => String::new(),
+        };
+        println!(
+            "  {:<width$} {:>2}  {:>28} {}",
+            row.system,
+            scenario.unit,
+            spread(&figure, if figure.median < 10.0 { 2 } else { 1 }),
+            ratio
+        );
+    }
+    for row in &outcome.rows {
+        for (goal, ratio) in &row.goals {
+            println!(
+                "  goal: {} <= {:.2} x {}: {} {}",
+                row.system,
+                goal.at_most,
+                goal.against,
+                spread(ratio, 2),
+                verdict(goal.at_most, ratio)
+            );
+        }
+    }
+    for absent in &outcome.absent {
+        println!("  absent: {absent}");
+    }
+    for note in &outcome.notes {
+        println!("  {note}");
+    }
+}
+
+/// Prints a scenario as one JSON object per system and line.
+pub(crate) fn json(outcome: &Outcome) {
+    for row in &outcome.rows {
+        let figure = Spread::of(&row.samples);
+        let goals: Vec<_> = row
+            .goals
+            .iter()
+            .map(|(goal, ratio)| {
+                json!({
+                    "against": goal.against, "at_most": goal.at_most,
+                    "ratio": ratio.median, "ratio_min": ratio.min, "ratio_max": ratio.max,
+                    "verdict": verdict(goal.at_most, ratio),
+                })
+            })
+            .collect();
+        let against = row.against.as_ref();
+        println!(
+            "{}",
+            json!({
+                "scenario": outcome.scenario.name, "system": row.system, "unit": outcome.scenario.unit,
+                "median": figure.median, "min": figure.min, "max": figure.max,
+                "rounds": row.samples.len(), "samples": row.samples,
+                "against": against.map(|(name, _)| *name),
+                "ratio": against.map(|(_, ratio)| ratio.median),
+                "ratio_min": against.map(|(_, ratio)| ratio.min),
+                "ratio_max": against.map(|(_, ratio)| ratio.max),
+                "goals": goals, "absent": outcome.absent, "notes": outcome.notes,
+            })
+        );
+    }
+}
+
+fn verdict(at_most: f64, ratio: &Spread) -> &'static str {
+    if ratio.median <= at_most { "PASS" } else { "MISS" }
+}
+
+fn spread(spread: &Spread, digits: usize) -> String {
+    format!("{:.digits$} [{:.digits$}..{:.digits$}]", spread.median, spread.min, spread.max)
+}

@@ -1,0 +1,57 @@
+//! The scenarios, one file each.
+
+mod bytes_arg;
+mod codec;
+mod forkserver;
+mod large;
+mod many;
+mod spawn;
+
+use crate::Result;
+use crate::args::{Args, Effort};
+use crate::measure::Bench;
+use crate::zygote::Zygote;
+use std::rc::Rc;
+
+/// A comparison.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// What is measured.
+    pub(crate) sentence: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) bench: fn(&Context) -> Result<Bench>,
+}
+
+/// What all scenarios share.
+pub(crate) struct Context {
+    pub(crate) rounds: u32,
+    pub(crate) effort: Effort,
+    pub(crate) zygote: Rc<Zygote>,
+}
+
+impl Context {
+    /// Must be called before a thread is started.
+    pub(crate) fn new(args: &Args) -> Result<Context> {
+        Ok(Context { rounds: args.rounds(), effort: args.effort(), zygote: Rc::new(Zygote::start()?) })
+    }
+}
+
+const ALL: &[Scenario] = &[
+    spawn::SCENARIO,
+    forkserver::SCENARIO,
+    large::SPAWN,
+    large::FORK_SERVER,
+    bytes_arg::SCENARIO,
+    many::SCENARIO,
+    codec::SCENARIO,
+];
+
+/// Returns the scenarios whose names contain `only`.
+pub(crate) fn chosen(only: Option<&str>) -> Result<impl Iterator<Item = &'static Scenario>> {
+    let wanted = only.unwrap_or("").to_owned();
+    if !ALL.iter().any(|scenario| scenario.name.contains(&wanted)) {
+        let names: Vec<&str> = ALL.iter().map(|scenario| scenario.name).collect();
+        return Err(format!("there is no scenario `{wanted}`, choose from: {}", names.join(", ")).into());
+    }
+    Ok(ALL.iter().filter(move |scenario| scenario.name.contains(&wanted)))
+}
