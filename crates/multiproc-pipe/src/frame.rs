@@ -30,12 +30,12 @@ pub struct Frame {
 
 /// Writes one frame.
 ///
-/// With `wait` false nothing ever blocks: where the whole frame finds no room the error is `WouldBlock`, and the
-/// stream is of no use any more if a part of it went (it says so by `WriteZero`).
+/// With `wait` false nothing ever blocks: where the frame finds no room the error is `WouldBlock`.
 ///
 /// # Errors
 ///
-/// `BrokenPipe` where the other end is gone; the system's.
+/// `BrokenPipe` where the other end is gone; `WriteZero` where a part of the frame went, after which the stream is
+/// of no use any more; the system's.
 pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool) -> io::Result<()> {
     let socket = socket.as_fd();
     let mut header = [0; 12];
@@ -62,15 +62,13 @@ pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool)
         };
         match fd::send(socket, &parts, batch, wait) {
             Ok(count) => sent += count,
-            Err(error) if sent > 0 && error.kind() == io::ErrorKind::WouldBlock => {
-                // With `wait` only a socket that somebody made non-blocking gets here.
-                if !wait {
-                    return Err(io::Error::new(io::ErrorKind::WriteZero, "only a part of a frame was written"));
-                }
-                fd::poll_one(socket, Interest::Write, Deadline::NEVER)?;
-            }
+            // A socket that somebody made non-blocking.
             Err(error) if wait && error.kind() == io::ErrorKind::WouldBlock => {
                 fd::poll_one(socket, Interest::Write, Deadline::NEVER)?;
+            }
+            Err(error) if sent > 0 && error.kind() != io::ErrorKind::BrokenPipe => {
+                let text = format!("only {sent} of {total} bytes of a message were written: {error}");
+                return Err(io::Error::new(io::ErrorKind::WriteZero, text));
             }
             Err(error) => return Err(error),
         }

@@ -1,1 +1,49 @@
-//! multiproc-pool
+//! Pools of worker processes that survive the death of any worker.
+//!
+//! # Hello
+//!
+//! ```
+//! use multiproc_pool::Pool;
+//!
+//! let pool = Pool::new(2)?;
+//! let lengths = pool.map(vec!["one".to_string(), "three".to_string()], |word| word.len())?;
+//! assert_eq!(lengths, [3, 5]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Which method
+//!
+//! | | waits | order | input |
+//! |---|---|---|---|
+//! | [`Pool::apply`] | for the result | | one |
+//! | [`Pool::apply_async`] | never | | one |
+//! | [`Pool::map`] | for all results | as given | finite |
+//! | [`Pool::imap`] | for the next result | as given | may be infinite |
+//! | [`Pool::imap_unordered`] | for the next result | as they come | may be infinite |
+//!
+//! Arguments and results are messages, as for [`multiproc_process::Process`]: handles may be anywhere inside them. A
+//! closure may not capture; pass what it needs with each item.
+//!
+//! # Errors
+//!
+//! Each task ends exactly once, in its result or a [`TaskError`]. A panic is one, with its place and its backtrace;
+//! the worker goes on to the next task.
+//!
+//! # What happens when a process dies here
+//!
+//! - *A worker*: the task that it had begun ends with [`TaskError::WorkerDied`], which tells how; those that waited
+//!   behind it run elsewhere; a replacement is started, with growing pauses if workers die before they do anything.
+//! - *The process that owns the pool*: the workers die with it, whatever it dies of.
+//! - *A child of a worker*: it is the task's own business; it ends with its worker.
+
+mod backend;
+mod error;
+mod pool;
+mod result;
+mod stream;
+mod supervisor;
+
+pub use error::TaskError;
+pub use pool::{Pool, PoolBuilder};
+pub use result::AsyncResult;
+pub use stream::Results;

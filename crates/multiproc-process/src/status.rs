@@ -19,6 +19,11 @@ impl ExitStatus {
         ExitStatus(end)
     }
 
+    /// The status of a process that has ended, nobody knows how.
+    pub fn unknown() -> ExitStatus {
+        ExitStatus(End::Unknown)
+    }
+
     /// The code that it left with, 0 to 255; `None` if a signal ended it or nobody knows.
     pub fn code(&self) -> Option<i32> {
         match self.0 {

@@ -45,7 +45,14 @@ pub use multiproc_core::Message;
 #[doc(inline)]
 pub use multiproc_pipe::{Connection, Fd, PipeReader, PipeWriter, RecvError, SendError, one_way, pipe, wait};
 #[doc(inline)]
+pub use multiproc_pool::{AsyncResult, Pool, PoolBuilder, TaskError};
+#[doc(inline)]
 pub use multiproc_process::{
     Builder, ExitStatus, Func, JoinError, Process, ProcessInfo, SpawnError, StartMethod, Stdio, active_children,
     cpu_count, current_process, default_start_method, init, parent_process, set_default_start_method, set_executable,
+};
+#[doc(inline)]
+pub use multiproc_shm::{
+    BytesPool, PooledBytes, PooledBytesMut, Shared, SharedBytes, SharedBytesMut, SharedMemory, SharedSlice, ShmError,
+    ShmSafe,
 };

@@ -1,0 +1,89 @@
+use multiproc_core::codec::EncodeError;
+use multiproc_process::{ExitStatus, ForeignFunction};
+use std::io;
+
+/// Why a task gave no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// The function panicked.
+    #[error("the task panicked at {location}: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+        /// Where: `file:line:column`.
+        location: String,
+        /// The stack at that moment, symbolised as far as the build allows.
+        backtrace: String,
+    },
+    /// The worker ended while it ran the task: it was killed, crashed, or the task called `exit`.
+    #[error("the worker process ended while it ran the task ({status})")]
+    WorkerDied {
+        /// How the worker ended.
+        status: ExitStatus,
+    },
+    /// The task's own time was up.
+    #[error("the task ran out of time")]
+    TimedOut,
+    /// The task was cancelled, or the pool was terminated.
+    #[error("the task was cancelled")]
+    Cancelled,
+    /// The arguments or the result could not be encoded or handed over; the log (`tracing`) says why.
+    #[error("the arguments or the result of the task cannot travel: a type that does not encode, or no memory or descriptors left")]
+    Encode,
+    /// The arguments could not be decoded by the worker, or the result here; the log (`tracing`) says why.
+    #[error("the arguments or the result of the task could not be decoded: a type whose Deserialize does not read what its Serialize wrote")]
+    Decode,
+    /// The pool was closed or terminated before the task was given to it.
+    #[error("the pool is closed: give it tasks before `close`, `join` or `terminate`")]
+    Closed,
+    /// The result is not there yet; ask again.
+    #[error("the task has no result yet")]
+    NotReady,
+    /// The result was given already.
+    #[error("the result of the task was taken before")]
+    Taken,
+    /// The function lies in a shared library.
+    #[error("{0}")]
+    ForeignFunction(ForeignFunction),
+    /// The pool has no worker and cannot start one.
+    #[error("the pool cannot start workers: {message}")]
+    NoWorker {
+        /// Why.
+        message: String,
+    },
+}
+
+impl TaskError {
+    /// Tells whether time was up: the task's, or the caller's who waited for its result.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, TaskError::TimedOut | TaskError::NotReady)
+    }
+
+    /// Tells whether the pool takes no more tasks.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, TaskError::Closed)
+    }
+
+    /// Tells whether the task was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, TaskError::Cancelled)
+    }
+
+    pub(crate) fn encode(error: &EncodeError) -> TaskError {
+        tracing::error!(target: "multiproc::pool", %error, "cannot encode the arguments of a task");
+        TaskError::Encode
+    }
+}
+
+impl From<ForeignFunction> for TaskError {
+    fn from(error: ForeignFunction) -> TaskError {
+        TaskError::ForeignFunction(error)
+    }
+}
+
+impl From<TaskError> for io::Error {
+    fn from(error: TaskError) -> io::Error {
+        io::Error::other(error)
+    }
+}

@@ -1,0 +1,343 @@
+//! The pool's own promises, with real workers, killed for real.
+
+use multiproc_pool::{Pool, TaskError};
+use multiproc_process::StartMethod;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::exit;
+use std::time::{Duration, Instant};
+
+/// Ends the whole test process if `f` does not return in time: a hang must be a failure, not a stuck suite.
+fn within<T>(limit: Duration, f: impl FnOnce() -> T) -> T {
+    let (done, waiting) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if waiting.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = writeln!(std::io::stderr(), "a test of the pool hangs");
+            std::process::abort();
+        }
+    });
+    let value = f();
+    drop(done);
+    value
+}
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn both(test: fn(&Pool)) {
+    for method in [StartMethod::Spawn, StartMethod::ForkServer] {
+        within(LIMIT, || {
+            let pool = Pool::builder().workers(2).start_method(method).build().unwrap();
+            let first = pool.worker_ids();
+            test(&pool);
+            let last = pool.worker_ids();
+            pool.join();
+            for id in first.into_iter().chain(last) {
+                assert!(!Path::new(&format!("/proc/{id}")).exists(), "worker {id} is left");
+            }
+        });
+    }
+}
+
+fn kill(id: u32) {
+    let pidfd = multiproc_core::sys::process::open_pidfd(id).unwrap();
+    multiproc_core::sys::process::send_signal(pidfd, 9).unwrap();
+}
+
+#[test]
+fn smoke() {
+    both(|pool| {
+        assert_eq!(pool.worker_ids().len(), 2);
+        assert_eq!(pool.apply(20u32, |n| n + 1), Ok(21));
+        let many: Vec<_> = (0..1000u64).map(|n| pool.apply_async(n, |n| n * 2)).collect();
+        for (n, result) in many.into_iter().enumerate() {
+            assert_eq!(result.get(), Ok(n as u64 * 2));
+        }
+    });
+}
+
+#[test]
+fn map_keeps_the_order_and_takes_any_size() {
+    both(|pool| {
+        assert_eq!(pool.map(Vec::<u8>::new(), |n| n), Ok(vec![]));
+        let squares = pool.map(0..5_000u64, |n| n * n).unwrap();
+        assert!(squares.into_iter().eq((0..5_000).map(|n| n * n)));
+        let sizes = [0, 1, 32 << 10, (32 << 10) + 1, 5 << 20];
+        let texts = pool.map(sizes, |size| "x".repeat(size)).unwrap();
+        assert_eq!(texts.iter().map(String::len).collect::<Vec<_>>(), sizes);
+    });
+}
+
+#[test]
+fn large_arguments_are_handed_in_ahead_of_any_result() {
+    both(|pool| {
+        let results: Vec<_> =
+            (0..40u8).map(|n| pool.apply_async(String::from(n as char).repeat(1 << 20), |text| text)).collect();
+        for (n, result) in (0..40u8).zip(results) {
+            assert_eq!(result.get().unwrap(), String::from(n as char).repeat(1 << 20));
+        }
+    });
+}
+
+#[test]
+fn imap_unordered_gives_each_result_once() {
+    both(|pool| {
+        let mut results: Vec<u64> = pool.imap_unordered(0..3_000u64, |n| n).map(Result::unwrap).collect();
+        results.sort_unstable();
+        assert!(results.into_iter().eq(0..3_000));
+    });
+}
+
+#[test]
+fn infinite_inputs_are_pulled_a_bounded_number_ahead() {
+    both(|pool| {
+        let pulled = std::cell::Cell::new(0u64);
+        let endless = std::iter::repeat_with(|| pulled.replace(pulled.get() + 1));
+        let taken: Vec<u64> = pool.imap(endless, |n| n).take(100).map(Result::unwrap).collect();
+        assert!(taken.into_iter().eq(0..100));
+        assert!(pulled.get() <= 100 + 64, "{} items were pulled", pulled.get());
+    });
+}
+
+#[test]
+fn panics_are_errors_of_their_task_alone() {
+    both(|pool| {
+        let before = pool.worker_ids();
+        let Err(TaskError::Panicked { message, location, backtrace }) =
+            pool.apply(3u32, |n| -> u32 { panic!("no {n}") })
+        else {
+            panic!("should have panicked")
+        };
+        assert_eq!(message, "no 3");
+        assert!(location.contains("pool.rs"), "{location}");
+        assert!(backtrace.contains("panics_are_errors"), "{backtrace}");
+        assert_eq!(pool.apply(3u32, |n| n), Ok(3));
+        assert_eq!(pool.worker_ids(), before, "the worker goes on");
+    });
+}
+
+#[test]
+fn map_gives_the_first_error_and_leaves_nothing_running() {
+    both(|pool| {
+        let error = pool
+            .map(0..200u32, |n| match n {
+                7 => exit(7),
+                90 => panic!("later"),
+                n => n,
+            })
+            .unwrap_err();
+        let TaskError::WorkerDied { status } = error else { panic!("{error}") };
+        assert_eq!(status.code(), Some(7));
+        assert_eq!(pool.map(0..200u32, |n| n).unwrap().len(), 200);
+    });
+}
+
+#[test]
+fn a_death_is_the_error_of_the_task_that_was_begun() {
+    both(|pool| {
+        let deaths: Vec<_> = (0..20u32).map(|n| pool.apply_async(n, |n| if n % 5 == 0 { exit(3) } else { n })).collect();
+        for (n, result) in (0..).zip(deaths) {
+            match result.get() {
+                Ok(value) => assert!(value == n && n % 5 != 0),
+                Err(TaskError::WorkerDied { status }) => assert!(n % 5 == 0 && status.code() == Some(3), "{n}: {status}"),
+                Err(error) => panic!("task {n}: {error}"),
+            }
+        }
+        assert_eq!(pool.worker_ids().len(), 2);
+    });
+}
+
+#[test]
+fn a_killed_task_errs_and_the_pool_goes_on() {
+    both(|pool| {
+        let sleeper = pool.apply_async((), |()| -> u32 {
+            loop {
+                std::thread::park();
+            }
+        });
+        // The other worker must be the one that answers: this one is busy for ever.
+        let free = pool.apply((), |()| std::process::id()).unwrap();
+        let busy = pool.worker_ids().into_iter().find(|id| *id != free).unwrap();
+        assert!(!sleeper.is_ready());
+        assert_eq!(sleeper.get_timeout(Duration::ZERO), Err(TaskError::NotReady));
+        kill(busy);
+        let Err(TaskError::WorkerDied { status }) = sleeper.get() else { panic!("should have died") };
+        assert_eq!(status.signal(), Some(9));
+        assert_eq!(pool.map(0..100u32, |n| n).unwrap().len(), 100);
+    });
+}
+
+#[test]
+fn idle_workers_that_are_killed_are_replaced() {
+    both(|pool| {
+        for _ in 0..10 {
+            assert_eq!(pool.apply(1u8, |n| n), Ok(1));
+            let old = pool.worker_ids();
+            old.iter().for_each(|id| kill(*id));
+            // Whatever was handed to one that was dead already runs elsewhere.
+            let results = pool.imap_unordered(0..20u32, |n| n).filter(Result::is_ok).count();
+            assert!(results >= 18, "at most the two that were begun may err, {results} succeeded");
+        }
+        assert_eq!(pool.map(0..50u32, |n| n).unwrap().len(), 50);
+        assert_eq!(pool.worker_ids().len(), 2);
+    });
+}
+
+#[test]
+fn random_kills_lose_and_repeat_nothing() {
+    both(|pool| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_str().unwrap().to_owned();
+        let mut state = 88_172_645_463_325_252u64;
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let results: Vec<_> = (0..2_000u32)
+            .map(|n| {
+                if n % 20 == 0 {
+                    let ids = pool.worker_ids();
+                    if let Some(id) = ids.get(random() as usize % 2)
+                        && let Ok(pidfd) = multiproc_core::sys::process::open_pidfd(*id)
+                    {
+                        multiproc_core::sys::process::send_signal(pidfd, 9).unwrap();
+                    }
+                }
+                pool.apply_async((n, path.clone()), |(n, path)| {
+                    // Each run leaves a mark; a second run of the same task finds it.
+                    fs::OpenOptions::new().create_new(true).write(true).open(format!("{path}/{n}")).unwrap();
+                    n
+                })
+            })
+            .collect();
+        let mut died = 0;
+        for (n, result) in (0..).zip(results) {
+            match result.get() {
+                Ok(value) => assert_eq!(value, n),
+                Err(TaskError::WorkerDied { status }) => {
+                    assert_eq!(status.signal(), Some(9));
+                    died += 1;
+                }
+                Err(error) => panic!("task {n}: {error}"),
+            }
+        }
+        let marks = fs::read_dir(dir.path()).unwrap().count();
+        assert!(marks >= 2_000 - died, "{marks} tasks ran, {died} died");
+        assert!(died <= 100, "more tasks died than workers were killed");
+    });
+}
+
+#[test]
+fn a_worker_that_cannot_begin_is_an_error_and_no_hang() {
+    within(LIMIT, || {
+        // Too little for the stack of the worker's thread: none of them ever begins.
+        let pool = Pool::builder().workers(2).memory_limit(1 << 20).build().unwrap();
+        let error = pool.apply((), |()| ()).unwrap_err();
+        assert!(matches!(error, TaskError::NoWorker { .. }), "{error}");
+        pool.terminate();
+    });
+}
+
+#[test]
+fn closed_pools_take_nothing() {
+    both(|pool| {
+        let before = pool.apply_async(5u32, |n| n);
+        pool.close();
+        assert_eq!(pool.apply_async(6u32, |n| n).get(), Err(TaskError::Closed));
+        let mut endless = pool.imap(0u32.., |n| n);
+        assert_eq!(endless.next(), Some(Err(TaskError::Closed)));
+        assert!(endless.count() < 100, "a closed pool ends an endless input");
+        pool.join();
+        assert_eq!(before.get(), Ok(5), "what was given before is done");
+        assert!(pool.worker_ids().is_empty());
+    });
+    assert!(Pool::new(0).is_err());
+}
+
+#[test]
+fn terminate_ends_everything_at_once() {
+    both(|pool| {
+        let started = Instant::now();
+        let results: Vec<_> = (0..50).map(|n: u32| pool.apply_async(n, |_| -> () { loop { std::thread::park() } })).collect();
+        pool.terminate();
+        for result in results {
+            let error = result.get().unwrap_err();
+            assert!(matches!(error, TaskError::Cancelled | TaskError::WorkerDied { .. } | TaskError::Closed), "{error}");
+        }
+        assert!(started.elapsed() < Duration::from_secs(5));
+        assert_eq!(pool.apply((), |()| ()), Err(TaskError::Closed));
+    });
+}
+
+#[test]
+fn queued_tasks_can_be_taken_back() {
+    both(|pool| {
+        let blockers: Vec<_> = (0..2).map(|_| pool.apply_async((), |()| -> () { loop { std::thread::park() } })).collect();
+        let queued = pool.apply_async(1u32, |n| n);
+        assert!(queued.cancel());
+        assert!(!queued.cancel(), "there is nothing left to take back");
+        assert_eq!(queued.get(), Err(TaskError::Cancelled));
+        for id in pool.worker_ids() {
+            kill(id);
+        }
+        for blocker in blockers {
+            assert!(matches!(blocker.get(), Err(TaskError::WorkerDied { .. })));
+        }
+    });
+}
+
+#[derive(Debug, PartialEq)]
+struct Bad;
+
+impl Serialize for Bad {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("never"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bad {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Bad, D::Error> {
+        Err(serde::de::Error::custom("never"))
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct OneWay;
+
+impl<'de> Deserialize<'de> for OneWay {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<OneWay, D::Error> {
+        Err(serde::de::Error::custom("never"))
+    }
+}
+
+#[test]
+fn what_cannot_travel_is_an_error_of_its_task() {
+    both(|pool| {
+        assert_eq!(pool.apply(Bad, |_| ()), Err(TaskError::Encode));
+        assert_eq!(pool.apply((), |()| Bad), Err(TaskError::Encode));
+        assert_eq!(pool.apply(OneWay, |_| ()), Err(TaskError::Decode));
+        assert_eq!(pool.apply((), |()| OneWay), Err(TaskError::Decode));
+        assert_eq!(pool.apply((), |()| 1u8), Ok(1));
+    });
+}
+
+#[test]
+fn pools_nest_and_are_used_from_many_threads() {
+    both(|pool| {
+        let nested = pool
+            .map(0..4u32, |n| Pool::new(2).unwrap().map(0..n, |k| k).unwrap().into_iter().sum::<u32>())
+            .unwrap();
+        assert_eq!(nested, [0, 0, 1, 3]);
+        std::thread::scope(|scope| {
+            for base in 0..4u64 {
+                scope.spawn(move || {
+                    let got = pool.map(base * 100..base * 100 + 100, |n| n).unwrap();
+                    assert!(got.into_iter().eq(base * 100..base * 100 + 100));
+                });
+            }
+        });
+    });
+}

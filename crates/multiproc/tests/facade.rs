@@ -1,0 +1,52 @@
+//! One use of every re-export, so that a forgotten line fails the build.
+#![expect(unused_imports, reason = "the imports are the test")]
+
+use multiproc::{
+    AsyncResult, Builder, BytesPool, Connection, ExitStatus, Fd, Func, JoinError, Message, PipeReader, PipeWriter,
+    Pool, PoolBuilder, PooledBytes, PooledBytesMut, Process, ProcessInfo, RecvError, SendError, Shared, SharedBytes,
+    SharedBytesMut, SharedMemory, SharedSlice, ShmError, ShmSafe, SpawnError, StartMethod, Stdio, TaskError,
+    active_children, cpu_count, current_process, default_start_method, init, one_way, parent_process, pipe,
+    set_default_start_method, set_executable, wait,
+};
+
+#[test]
+fn the_crates_are_modules() {
+    let _: fn() -> usize = multiproc::process::cpu_count;
+    let _ = multiproc::core::Deadline::NEVER;
+    let _ = multiproc::pipe::wait;
+    let _ = multiproc::pool::Pool::builder();
+    let _ = multiproc::shm::Shared::<u32>::new;
+}
+
+#[derive(ShmSafe)]
+#[repr(C)]
+struct Counters {
+    hits: std::sync::atomic::AtomicU64,
+    misses: std::sync::atomic::AtomicU64,
+}
+
+#[test]
+fn the_derive_works_through_the_facade() {
+    use std::sync::atomic::Ordering;
+    let counters = Shared::new(Counters { hits: 0.into(), misses: 0.into() }).unwrap();
+    Process::builder()
+        .daemon(true)
+        .spawn(counters.clone(), |counters| {
+            counters.hits.fetch_add(3, Ordering::Relaxed);
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+    assert_eq!((counters.hits.load(Ordering::Relaxed), counters.misses.load(Ordering::Relaxed)), (3, 0));
+}
+
+#[test]
+fn bytes_travel_through_a_pool() {
+    let pool = Pool::new(1).unwrap();
+    let mut bytes = SharedBytesMut::zeroed(1 << 20).unwrap();
+    bytes[7] = 9;
+    let bytes = bytes.freeze().unwrap();
+    assert_eq!(pool.apply(bytes.clone(), |bytes| bytes.iter().map(|b| u64::from(*b)).sum::<u64>()).unwrap(), 9);
+    let back = pool.apply(bytes, |bytes| bytes).unwrap();
+    assert_eq!(back[7], 9);
+}
