@@ -1,6 +1,14 @@
+//! # Safety
+//!
+//! What is written into other crates is an `unsafe impl`. Its promise is checked by what stands beside it: the
+//! layout constant names the trait's constant of every field, so each must have it, and does not compile if there
+//! are bytes beside the fields or a destructor; enums, unions, lifetimes and packed structs are refused before.
+
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{Data, DeriveInput, Error, Fields, GenericParam, Member, Path, Result, parse_quote, spanned::Spanned};
+use syn::{
+    Data, DeriveInput, Error, Fields, GenericParam, Member, Path, Result, parse_quote, spanned::Spanned,
+};
 
 /// Expands the derive; an error becomes a `compile_error!`.
 pub(crate) fn expand(input: TokenStream, default_crate: &Path) -> TokenStream {
@@ -87,7 +95,9 @@ fn check_repr(input: &DeriveInput) -> Result<()> {
             if meta.path.is_ident("C") || meta.path.is_ident("transparent") {
                 fixed = true;
             } else if meta.path.is_ident("packed") {
-                return Err(meta.error("a packed struct cannot be `ShmSafe`: its fields could not be borrowed"));
+                return Err(
+                    meta.error("a packed struct cannot be `ShmSafe`: its fields could not be borrowed")
+                );
             }
             // `align(n)` and `packed(n)` have an argument that is of no interest here.
             if meta.input.peek(syn::token::Paren) {

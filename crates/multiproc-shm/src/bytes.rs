@@ -52,12 +52,9 @@ impl SharedBytesMut {
         let map = if len == 0 {
             None
         } else {
-            let mut options = MmapOptions::new();
-            // The pages are there already; entering them all at once spares a fault for each.
-            options.len(len).populate();
             // SAFETY: the file is new and unnamed, and its descriptor does not leave this value before the
             // mapping has ended, so nobody else changes or shortens it.
-            Some(unsafe { options.map_mut(&file)? })
+            Some(unsafe { MmapOptions::new().len(len).map_mut(&file)? })
         };
         Ok(SharedBytesMut { map, file })
     }
@@ -189,5 +186,22 @@ impl<'de> Deserialize<'de> for SharedBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let carried = Carried::<{ kind::BYTES }>::deserialize(deserializer)?;
         map_sealed(carried.0).map(|map| SharedBytes(Arc::new(map))).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writable_mapping_elsewhere_does_not_keep_bytes_from_being_frozen() {
+        let mut bytes = SharedBytesMut::zeroed(10_000).unwrap();
+        bytes.fill(7);
+        // As a process forked without exec would have it.
+        let elsewhere = MmapOptions::new().map_raw(&bytes.file).unwrap();
+        let frozen = bytes.freeze().unwrap();
+        assert_eq!(&*frozen, [7; 10_000]);
+        assert_eq!(&*map_sealed(Arc::clone(frozen.0.fd())).unwrap(), [7; 10_000]);
+        drop(elsewhere);
     }
 }

@@ -42,6 +42,8 @@ use std::time::{Duration, Instant};
 /// ```
 ///
 /// Clones are handles to the same pool. Dropping the last one leaves messages that are under way as they are.
+/// A receiver keeps a pool's segments mapped for the next message; it forgets them when it drops a message, or
+/// gets one of another pool, and finds the pool gone.
 #[derive(Clone)]
 pub struct BytesPool(Arc<Pool>);
 
