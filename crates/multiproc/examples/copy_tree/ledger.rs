@@ -3,33 +3,35 @@
 use crate::job::{Done, Job, Work};
 use crate::report::Report;
 use crate::tree::{self, Whole};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 /// What was handed out and has not come back.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    jobs: Mutex<BTreeMap<u64, (Job, Whole)>>,
+    jobs: RefCell<BTreeMap<u64, (Job, Whole)>>,
 }
 
 impl Ledger {
     pub(crate) fn open(&self, job: Job, whole: Whole) {
-        self.lock().insert(job.number, (job, whole));
+        self.jobs.borrow_mut().insert(job.number, (job, whole));
     }
 
     /// The jobs that are open now.
     pub(crate) fn left(&self) -> Vec<Job> {
-        self.lock().values().map(|(job, _)| job.clone()).collect()
+        self.jobs.borrow().values().map(|(job, _)| job.clone()).collect()
     }
 
     /// Closes a job with what became of it.
     pub(crate) fn settle(&self, done: Done, report: &Report) {
-        let Some((job, whole)) = self.lock().remove(&done.number) else { return };
+        let Some((job, whole)) = self.jobs.borrow_mut().remove(&done.number) else { return };
         match (done.result, &whole) {
             (Ok(bytes), _) => report.done(job.work, bytes),
             // One line for a file, however many of its ranges failed.
-            (Err(error), Whole::Large(large)) if large.give_up() => report.error(Path::new(&job.source), error),
+            (Err(error), Whole::Large(large)) if large.give_up() => {
+                report.error(Path::new(&job.source), error)
+            }
             (Err(_), Whole::Large(_)) => {}
             (Err(error), Whole::Folder(_)) => report.error(Path::new(&job.source), error),
         }
@@ -38,7 +40,7 @@ impl Ledger {
 
     /// Gives up what is open, with nothing left of it. No worker may be alive any more.
     pub(crate) fn abandon(&self, report: &Report) {
-        let jobs = std::mem::take(&mut *self.lock());
+        let jobs = self.jobs.take();
         for (job, whole) in jobs.into_values() {
             match &whole {
                 Whole::Large(large) => _ = large.give_up(),
@@ -54,10 +56,5 @@ impl Ledger {
             tree::remove(Path::new(&job.partial), report);
         }
         self.settle(Done { number: job.number, result: Err(why) }, report);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, (Job, Whole)>> {
-        // The map is whole between any two of its operations.
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::Arc;
+use std::rc::Rc;
 
 /// A file longer than this is copied in ranges of this, by as many workers as are free.
 const RANGE: u64 = 64 << 20;
@@ -22,13 +22,13 @@ const RANGE: u64 = 64 << 20;
 /// The jobs that copy a tree, in the order of the walk.
 pub(crate) struct Plan {
     /// The folders from the root to where the walk is.
-    open: Vec<(Arc<Folder>, ReadDir)>,
+    open: Vec<(Rc<Folder>, ReadDir)>,
     /// The large file whose ranges are being handed out, and where the next begins.
-    split: Option<(Arc<Large>, u64, u64)>,
+    split: Option<(Rc<Large>, u64, u64)>,
     jobs: u64,
     verify: bool,
-    ledger: Arc<Ledger>,
-    report: Arc<Report>,
+    ledger: Rc<Ledger>,
+    report: Rc<Report>,
 }
 
 impl Plan {
@@ -37,10 +37,10 @@ impl Plan {
         source: &Path,
         target: &Path,
         verify: bool,
-        ledger: &Arc<Ledger>,
-        report: &Arc<Report>,
+        ledger: &Rc<Ledger>,
+        report: &Rc<Report>,
     ) -> io::Result<Plan> {
-        let (ledger, report) = (Arc::clone(ledger), Arc::clone(report));
+        let (ledger, report) = (Rc::clone(ledger), Rc::clone(report));
         let mut plan = Plan { open: Vec::new(), split: None, jobs: 0, verify, ledger, report };
         if let Some(above) = target.parent() {
             fs::create_dir_all(above)?;
@@ -50,14 +50,20 @@ impl Plan {
     }
 
     /// Makes the copy of a folder, or takes the one that is there, and goes on inside.
-    fn enter(&mut self, parent: Option<Arc<Folder>>, source: &Path, target: &Path, metadata: &Metadata) -> io::Result<()> {
+    fn enter(
+        &mut self,
+        parent: Option<Rc<Folder>>,
+        source: &Path,
+        target: &Path,
+        metadata: &Metadata,
+    ) -> io::Result<()> {
         // Ours alone until it is complete, and writable, whatever its mode will be.
         match DirBuilder::new().mode(0o700).create(target) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => self.merge(target)?,
             made => told("its copy cannot be created", made)?,
         }
         let folder = Folder { parent, target: target.to_owned(), attributes: Attributes::of(metadata) };
-        let folder = Arc::new(folder);
+        let folder = Rc::new(folder);
         match fs::read_dir(source) {
             Ok(entries) => self.open.push((folder, entries)),
             Err(error) => {
@@ -73,7 +79,10 @@ impl Plan {
         let metadata = fs::symlink_metadata(target)?;
         if !metadata.is_dir() {
             // A link to a folder would take the copy somewhere else.
-            return Err(io::Error::other(format!("{} is in the way and no folder: remove it", target.display())));
+            return Err(io::Error::other(format!(
+                "{} is in the way and no folder: remove it",
+                target.display()
+            )));
         }
         fs::set_permissions(target, Permissions::from_mode(metadata.permissions().mode() & 0o7777 | 0o700))?;
         for entry in fs::read_dir(target)?.flatten() {
@@ -85,19 +94,19 @@ impl Plan {
     }
 
     /// Looks at one entry of a folder; files and links become jobs.
-    fn visit(&mut self, folder: &Arc<Folder>, entry: &DirEntry) -> io::Result<Option<Job>> {
+    fn visit(&mut self, folder: &Rc<Folder>, entry: &DirEntry) -> io::Result<Option<Job>> {
         let (source, target) = (entry.path(), folder.target.join(entry.file_name()));
         let metadata = entry.metadata()?;
         let kind = metadata.file_type();
         if kind.is_dir() {
-            self.enter(Some(Arc::clone(folder)), &source, &target, &metadata)?;
+            self.enter(Some(Rc::clone(folder)), &source, &target, &metadata)?;
         } else if kind.is_file() && metadata.len() > RANGE {
             let partial = self.partial(folder);
-            let large = Large::create(Arc::clone(folder), source, partial, target, &metadata)?;
-            self.split = Some((Arc::new(large), 0, metadata.len()));
+            let large = Large::create(Rc::clone(folder), source, partial, target, &metadata)?;
+            self.split = Some((Rc::new(large), 0, metadata.len()));
         } else if kind.is_file() || kind.is_symlink() {
             let work = if kind.is_file() { Work::File } else { Work::Link };
-            let (partial, whole) = (self.partial(folder), Whole::Folder(Arc::clone(folder)));
+            let (partial, whole) = (self.partial(folder), Whole::Folder(Rc::clone(folder)));
             return Ok(Some(self.job(&source, &partial, &target, work, whole)));
         } else {
             return Err(io::Error::other(format!("skipped: {} cannot be copied", special(kind))));
@@ -113,8 +122,8 @@ impl Plan {
             return None;
         }
         let length = RANGE.min(end - start);
-        self.split = Some((Arc::clone(&large), start + length, end));
-        let whole = Whole::Large(Arc::clone(&large));
+        self.split = Some((Rc::clone(&large), start + length, end));
+        let whole = Whole::Large(Rc::clone(&large));
         Some(self.job(&large.source, &large.partial, &large.target, Work::Range { start, length }, whole))
     }
 
@@ -144,13 +153,16 @@ impl Iterator for Plan {
                 }
             }
             let (folder, entries) = self.open.last_mut()?;
-            let folder = Arc::clone(folder);
+            let folder = Rc::clone(folder);
             match entries.next() {
                 None => {
                     self.open.pop();
                 }
                 Some(Err(error)) => {
-                    self.report.error(&folder.target, format_args!("its source cannot be listed to the end: {error}"));
+                    self.report.error(
+                        &folder.target,
+                        format_args!("its source cannot be listed to the end: {error}"),
+                    );
                 }
                 Some(Ok(entry)) => match self.visit(&folder, &entry) {
                     Ok(None) => {}
@@ -186,7 +198,8 @@ fn is_leftover(name: &OsStr) -> bool {
         process.parse::<u32>().ok()
     };
     // One of our own number is old as well: this is asked before the first job of a folder.
-    owner().is_some_and(|owner| owner == process::id() || !Path::new("/proc").join(owner.to_string()).exists())
+    owner()
+        .is_some_and(|owner| owner == process::id() || !Path::new("/proc").join(owner.to_string()).exists())
 }
 
 fn special(kind: FileType) -> &'static str {

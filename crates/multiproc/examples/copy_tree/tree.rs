@@ -1,29 +1,29 @@
 //! What is complete when all its parts are: folders, and files that are copied in ranges.
 //!
-//! Each part holds an `Arc` of its whole, and whoever lets the last one go completes it: a folder gets its mode and
+//! Each part holds an `Rc` of its whole, and whoever lets the last one go completes it: a folder gets its mode and
 //! times when nothing will be written into it any more, a large file its name when all ranges are there. So the
 //! deepest comes first, and what is kept in memory is what is under way, however large the tree.
 
 use crate::attributes::Attributes;
 use crate::job;
 use crate::report::Report;
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::rc::Rc;
 
 /// What a part belongs to.
 #[derive(Clone, Debug)]
 pub(crate) enum Whole {
-    Folder(Arc<Folder>),
-    Large(Arc<Large>),
+    Folder(Rc<Folder>),
+    Large(Rc<Large>),
 }
 
 /// A folder of the copy.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    pub(crate) parent: Option<Arc<Folder>>,
+    pub(crate) parent: Option<Rc<Folder>>,
     pub(crate) target: PathBuf,
     pub(crate) attributes: Attributes,
 }
@@ -31,18 +31,18 @@ pub(crate) struct Folder {
 /// A file that several workers copy at once.
 #[derive(Debug)]
 pub(crate) struct Large {
-    pub(crate) folder: Arc<Folder>,
+    pub(crate) folder: Rc<Folder>,
     pub(crate) source: PathBuf,
     pub(crate) partial: PathBuf,
     pub(crate) target: PathBuf,
     pub(crate) attributes: Attributes,
-    given_up: AtomicBool,
+    given_up: Cell<bool>,
 }
 
 impl Large {
     /// Begins the copy of a large file: its temporary file is one hole as long as the source.
     pub(crate) fn create(
-        folder: Arc<Folder>,
+        folder: Rc<Folder>,
         source: PathBuf,
         partial: PathBuf,
         target: PathBuf,
@@ -50,16 +50,16 @@ impl Large {
     ) -> io::Result<Large> {
         job::create(&partial)?.set_len(metadata.len())?;
         let attributes = Attributes::of(metadata);
-        Ok(Large { folder, source, partial, target, attributes, given_up: AtomicBool::new(false) })
+        Ok(Large { folder, source, partial, target, attributes, given_up: Cell::new(false) })
     }
 
     /// Gives the file up; tells whether that is news.
     pub(crate) fn give_up(&self) -> bool {
-        !self.given_up.swap(true, Ordering::Relaxed)
+        !self.given_up.replace(true)
     }
 
     pub(crate) fn is_given_up(&self) -> bool {
-        self.given_up.load(Ordering::Relaxed)
+        self.given_up.get()
     }
 
     fn finish(&self) -> io::Result<()> {
@@ -75,18 +75,20 @@ impl Large {
 pub(crate) fn release(part: Whole, report: &Report) {
     let mut next = match part {
         Whole::Folder(folder) => Some(folder),
-        Whole::Large(large) => Arc::into_inner(large).map(|large| finish_large(large, report)),
+        Whole::Large(large) => Rc::into_inner(large).map(|large| finish_large(large, report)),
     };
-    while let Some(folder) = next.and_then(Arc::into_inner) {
+    while let Some(folder) = next.and_then(Rc::into_inner) {
         match File::open(&folder.target).and_then(|opened| folder.attributes.apply(&opened)) {
             Ok(()) => report.folder(),
-            Err(error) => report.error(&folder.target, format_args!("its mode and times cannot be set: {error}")),
+            Err(error) => {
+                report.error(&folder.target, format_args!("its mode and times cannot be set: {error}"))
+            }
         }
         next = folder.parent;
     }
 }
 
-fn finish_large(large: Large, report: &Report) -> Arc<Folder> {
+fn finish_large(large: Large, report: &Report) -> Rc<Folder> {
     let result = if large.is_given_up() { Ok(false) } else { large.finish().map(|()| true) };
     match result {
         Ok(true) => report.file(),
