@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Below this an allocation is not worth the reads of `/proc` and the control groups.
 const SMALL: u64 = 256 * 1024;
@@ -68,9 +69,7 @@ pub fn check_free(len: u64) -> io::Result<()> {
         return Err(MemoryShort { asked: len, free, place: Place::Machine }.into_io());
     }
     for group in enclosing_groups() {
-        if let Some(free) = group.free()
-            && needed > free
-        {
+        if let Some(free) = group.short_of(needed) {
             return Err(MemoryShort { asked: len, free, place: Place::Group(group.path) }.into_io());
         }
     }
@@ -98,8 +97,8 @@ struct Group {
 }
 
 impl Group {
-    /// The room left: the limit less what is used and cannot be reclaimed; `None` when there is no limit.
-    fn free(&self) -> Option<u64> {
+    /// The room left, if it is less than `needed`: the limit less what is used and cannot be reclaimed.
+    fn short_of(&self, needed: u64) -> Option<u64> {
         let (limit, usage, inactive, active) = match self.version {
             Version::One => {
                 ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "total_active_file")
@@ -112,9 +111,14 @@ impl Group {
             return None;
         }
         let usage = self.number(usage)?;
+        if limit.saturating_sub(usage) >= needed {
+            return None;
+        }
+        // The slowest to read, and only now of interest.
         let stat = fs::read_to_string(self.path.join("memory.stat")).unwrap_or_default();
         let reclaimable = field(&stat, inactive).saturating_add(field(&stat, active));
-        Some(limit.saturating_sub(usage.saturating_sub(reclaimable)))
+        let free = limit.saturating_sub(usage.saturating_sub(reclaimable));
+        (free < needed).then_some(free)
     }
 
     fn number(&self, file: &str) -> Option<u64> {
@@ -129,17 +133,27 @@ fn field(stat: &str, name: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// The groups that hold this process, innermost first, of whichever hierarchies account for memory.
-fn enclosing_groups() -> Vec<Group> {
-    let (Ok(own), Ok(mounts)) =
-        (fs::read_to_string("/proc/self/cgroup"), fs::read_to_string("/proc/self/mountinfo"))
-    else {
-        return Vec::new();
-    };
-    groups_from(&own, &mounts)
+/// Where memory control groups are mounted.
+struct Mount {
+    version: Version,
+    /// What of the hierarchy is shown there: a container without a namespace of its own sees a subtree.
+    root: PathBuf,
+    point: PathBuf,
 }
 
-fn groups_from(own: &str, mounts: &str) -> Vec<Group> {
+/// The groups that hold this process, innermost first, of whichever hierarchies account for memory.
+fn enclosing_groups() -> Vec<Group> {
+    // Long to read and not expected to change, unlike the groups of a process.
+    static MOUNTS: OnceLock<Vec<Mount>> = OnceLock::new();
+    let mounts =
+        MOUNTS.get_or_init(|| mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()));
+    if mounts.is_empty() {
+        return Vec::new();
+    }
+    groups(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default(), mounts)
+}
+
+fn groups(own: &str, mounts: &[Mount]) -> Vec<Group> {
     let mut groups = Vec::new();
     for line in own.lines() {
         // "4:memory:/path" in version 1, "0::/path" in version 2.
@@ -154,15 +168,14 @@ fn groups_from(own: &str, mounts: &str) -> Vec<Group> {
         } else {
             continue;
         };
-        if let Some((root, point)) = mounts.lines().find_map(|line| mount_of(line, version)) {
-            // In a container without a namespace of its own the mount shows a subtree: its root is a prefix
-            // of the path. Where the path lies outside what is mounted, the mount point is all we can see.
-            let below = Path::new(path).strip_prefix(&root).unwrap_or(Path::new(""));
-            let below = if below.components().any(|c| c.as_os_str() == "..") { Path::new("") } else { below };
-            let leaf = point.join(below);
+        if let Some(mount) = mounts.iter().find(|mount| mount.version == version) {
+            // Where the path lies outside what is mounted, the mount point is all that can be seen.
+            let below = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(""));
+            let outside = below.components().any(|part| part.as_os_str() == "..");
+            let leaf = mount.point.join(if outside { Path::new("") } else { below });
             groups.extend(
                 leaf.ancestors()
-                    .take_while(|path| path.starts_with(&point))
+                    .take_while(|path| path.starts_with(&mount.point))
                     .map(|path| Group { version, path: path.to_owned() }),
             );
         }
@@ -170,20 +183,25 @@ fn groups_from(own: &str, mounts: &str) -> Vec<Group> {
     groups
 }
 
-/// The root and the mount point of a line of `mountinfo`, if it mounts memory control groups of `version`.
-fn mount_of(line: &str, version: Version) -> Option<(PathBuf, PathBuf)> {
+/// The mounts of memory control groups among the lines of `mountinfo`.
+fn mounts(text: &str) -> Vec<Mount> {
+    text.lines().filter_map(mount).collect()
+}
+
+fn mount(line: &str) -> Option<Mount> {
     let (before, after) = line.split_once(" - ")?;
     let mut after = after.split(' ');
     let kind = after.next()?;
     let options = after.nth(1)?;
-    let fits = match version {
-        Version::One => kind == "cgroup" && options.split(',').any(|option| option == "memory"),
-        Version::Two => kind == "cgroup2",
+    let version = match kind {
+        "cgroup" if options.split(',').any(|option| option == "memory") => Version::One,
+        "cgroup2" => Version::Two,
+        _ => return None,
     };
     let mut before = before.split(' ').skip(3);
-    let root = before.next()?;
-    let point = before.next()?;
-    fits.then(|| (PathBuf::from(unescape(root)), PathBuf::from(unescape(point))))
+    let root = PathBuf::from(unescape(before.next()?));
+    let point = PathBuf::from(unescape(before.next()?));
+    Some(Mount { version, root, point })
 }
 
 /// Undoes the octal escapes that `mountinfo` uses for blanks.
@@ -216,7 +234,7 @@ mod tests {
         let own = "4:memory:/a/b\n3:cpuset:/\n0::/c\n";
         let mounts = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
                       41 31 0:38 / /sys/fs/cgroup/uni\\040fied rw,relatime - cgroup2 cgroup2 rw\n";
-        let paths: Vec<_> = groups_from(own, mounts).into_iter().map(|g| g.path).collect();
+        let paths: Vec<_> = groups(own, &super::mounts(mounts)).into_iter().map(|g| g.path).collect();
         let expected = [
             "/sys/fs/cgroup/memory/a/b",
             "/sys/fs/cgroup/memory/a",
@@ -231,7 +249,7 @@ mod tests {
     fn a_container_without_a_namespace_sees_its_subtree() {
         let own = "0::/docker/x/inner\n";
         let mounts = "41 31 0:38 /docker/x /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        let paths: Vec<_> = groups_from(own, mounts).into_iter().map(|g| g.path).collect();
+        let paths: Vec<_> = groups(own, &super::mounts(mounts)).into_iter().map(|g| g.path).collect();
         assert_eq!(paths, ["/sys/fs/cgroup/inner", "/sys/fs/cgroup"].map(PathBuf::from));
     }
 
@@ -243,9 +261,11 @@ mod tests {
         fs::write(dir.join("memory.current"), "900\n").unwrap();
         fs::write(dir.join("memory.stat"), "inactive_file 100\nactive_file 50\n").unwrap();
         let group = Group { version: Version::Two, path: dir.clone() };
-        assert_eq!(group.free(), Some(250));
+        assert_eq!(group.short_of(251), Some(250));
+        assert_eq!(group.short_of(250), None);
+        assert_eq!(group.short_of(100), None);
         fs::write(dir.join("memory.max"), "max\n").unwrap();
-        assert_eq!(group.free(), None);
+        assert_eq!(group.short_of(u64::MAX), None);
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -36,3 +36,23 @@ pub fn hung_up(ends: &[BorrowedFd<'_>], timeout: Option<std::time::Duration>) ->
     let gone = PollFlags::HUP | PollFlags::ERR;
     Ok((0..polled.len()).filter(|&index| polled[index].revents().intersects(gone)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    #[test]
+    fn the_last_copy_hangs_up() {
+        let (first, writer) = count_pipe().unwrap();
+        let (second, _other) = count_pipe().unwrap();
+        let copy = writer.try_clone().unwrap();
+        let look = || hung_up(&[second.as_fd(), first.as_fd()], Some(Duration::ZERO)).unwrap();
+        drop(writer);
+        assert!(look().is_empty());
+        drop(copy);
+        assert_eq!(look(), [1]);
+        assert_eq!(hung_up(&[first.as_fd()], None).unwrap(), [0]);
+    }
+}
