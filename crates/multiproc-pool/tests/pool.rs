@@ -2,11 +2,13 @@
 
 use multiproc_pool::{Pool, TaskError};
 use multiproc_process::StartMethod;
+use multiproc_shm::Shared;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::exit;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Ends the whole test process if `f` does not return in time: a hang must be a failure, not a stuck suite.
@@ -37,6 +39,21 @@ fn both(test: fn(&Pool)) {
                 assert!(!Path::new(&format!("/proc/{id}")).exists(), "worker {id} is left");
             }
         });
+    }
+}
+
+/// A task that says that it has begun, and never ends.
+fn block(begun: Shared<AtomicU32>) -> u32 {
+    begun.fetch_add(1, Ordering::SeqCst); // SeqCst: a test's flag, seen by `wait_until_begun`
+    loop {
+        std::thread::park();
+    }
+}
+
+fn wait_until_begun(begun: &AtomicU32, tasks: u32) {
+    // SeqCst: partner of `block`
+    while begun.load(Ordering::SeqCst) < tasks {
+        std::thread::yield_now();
     }
 }
 
@@ -151,11 +168,9 @@ fn a_death_is_the_error_of_the_task_that_was_begun() {
 #[test]
 fn a_killed_task_errs_and_the_pool_goes_on() {
     both(|pool| {
-        let sleeper = pool.apply_async((), |()| -> u32 {
-            loop {
-                std::thread::park();
-            }
-        });
+        let begun = Shared::new(AtomicU32::new(0)).unwrap();
+        let sleeper = pool.apply_async(begun.clone(), block);
+        wait_until_begun(&begun, 1);
         // The other worker must be the one that answers: this one is busy for ever.
         let free = pool.apply((), |()| std::process::id()).unwrap();
         let busy = pool.worker_ids().into_iter().find(|id| *id != free).unwrap();
@@ -275,7 +290,9 @@ fn terminate_ends_everything_at_once() {
 #[test]
 fn queued_tasks_can_be_taken_back() {
     both(|pool| {
-        let blockers: Vec<_> = (0..2).map(|_| pool.apply_async((), |()| -> () { loop { std::thread::park() } })).collect();
+        let begun = Shared::new(AtomicU32::new(0)).unwrap();
+        let blockers: Vec<_> = (0..2).map(|_| pool.apply_async(begun.clone(), block)).collect();
+        wait_until_begun(&begun, 2);
         let queued = pool.apply_async(1u32, |n| n);
         assert!(queued.cancel());
         assert!(!queued.cancel(), "there is nothing left to take back");

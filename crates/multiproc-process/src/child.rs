@@ -190,13 +190,14 @@ fn reply<H: Serialize>(socket: &OwnedFd, head: &H, body: &Encoded) -> io::Result
 }
 
 fn complain(what: &str) {
-    let name = info::me().identity.name.clone();
-    // Nobody to tell where there is no stderr.
-    let _ = writeln!(io::stderr(), "multiproc: {name}: {what}");
+    // In one piece, so that the lines of several processes do not mix; nobody to tell where there is no stderr.
+    let line = format!("multiproc: {}: {what}\n", info::me().identity.name);
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 fn give_up(socket: &OwnedFd, why: &str) -> ! {
-    let _ = writeln!(io::stderr(), "multiproc: process {} cannot begin: {why}", process::id());
+    let line = format!("multiproc: process {} cannot begin: {why}\n", process::id());
+    let _ = io::stderr().write_all(line.as_bytes());
     quit(socket, why)
 }
 

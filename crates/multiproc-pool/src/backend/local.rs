@@ -144,7 +144,8 @@ impl Local {
         self.early_deaths += 1;
         let pause = Duration::from_millis(1 << self.early_deaths.min(10)).min(MAX_PAUSE);
         self.pause = Some(Instant::now() + pause);
-        if self.early_deaths >= MAX_EARLY_DEATHS && self.workers.is_empty() {
+        // A worker that has proven itself will come to them in the end.
+        if self.early_deaths >= MAX_EARLY_DEATHS && self.workers.iter().all(|worker| worker.pace.is_none()) {
             for envelope in self.waiting.drain(..) {
                 events.push(Event::Done(envelope.id, Outcome::NoWorker(why.to_owned())));
             }
@@ -153,9 +154,10 @@ impl Local {
 
     /// Hands waiting envelopes to workers that have room, the least busy first.
     fn hand_out(&mut self, events: &mut Vec<Event>) {
-        while !self.waiting.is_empty() {
+        loop {
             let free = self.workers.iter_mut().filter(|worker| worker.room() > 0).min_by_key(|worker| worker.has.len());
-            let (Some(worker), Some(envelope)) = (free, self.waiting.pop_front()) else { return };
+            let Some(worker) = free else { return };
+            let Some(envelope) = self.waiting.pop_front() else { return };
             let id = envelope.id;
             if let Err(why) = worker.hand(envelope) {
                 events.push(Event::Done(id, Outcome::NotSent(why)));
@@ -180,12 +182,12 @@ impl Local {
         let name = worker.process.name().to_owned();
         let (status, begun, rest) = worker.bury();
         tracing::warn!(target: "multiproc::pool", worker = name, %status, "worker died");
+        rest.into_iter().rev().for_each(|envelope| self.waiting.push_front(envelope));
         if let Some(id) = begun {
             events.push(Event::Done(id, Outcome::WorkerDied(status)));
         } else if is_new {
             self.early_death(&format!("workers end before they do anything ({status})"), events);
         }
-        rest.into_iter().rev().for_each(|envelope| self.waiting.push_front(envelope));
         events.push(Event::Workers(self.ids()));
     }
 }
