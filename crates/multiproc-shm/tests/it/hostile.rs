@@ -86,10 +86,15 @@ fn sizes_that_do_not_fit_are_refused() {
 
 #[test]
 fn holes_are_refused() {
-    let sparse = File::from(create_memfd("sparse").unwrap());
-    sparse.set_len(1 << 20).unwrap();
-    add_seals(&sparse, Seals::IMMUTABLE).unwrap();
-    assert!(refused::<SharedBytes, BYTES>(sparse).contains("holes"));
+    let sparse = |seals| {
+        let sparse = File::from(create_memfd("sparse").unwrap());
+        sparse.set_len(1 << 20).unwrap();
+        add_seals(&sparse, seals).unwrap();
+        sparse
+    };
+    assert!(refused::<SharedBytes, BYTES>(sparse(Seals::IMMUTABLE)).contains("holes"));
+    assert!(refused::<Shared<u64>, SHARED>(sparse(Seals::FIXED)).contains("holes"));
+    assert!(refused::<SharedSlice<u8>, SLICE>(sparse(Seals::FIXED)).contains("holes"));
 }
 
 #[test]

@@ -204,6 +204,40 @@ fn creating_unlinking_and_sweeping_race_safely() {
     });
 }
 
+/// Counts on drop, so that a failed thread ends the others, too.
+struct Done<'a>(&'a AtomicU32);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_held_name_is_never_swept() {
+    let dir = directory();
+    let gate = name("gate");
+    let done = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let _done = Done(&done);
+                for _ in 0..2000 {
+                    let value = Shared::open_or_create_in(&dir.names, &gate, 7u32).unwrap();
+                    // As long as it is held, whoever opens the name gets the same.
+                    let same = Shared::<u32>::open_in(&dir.names, &gate).unwrap();
+                    assert!(Shared::ptr_eq(&value, &same));
+                }
+            });
+        }
+        scope.spawn(|| {
+            while done.load(Ordering::Relaxed) < 2 {
+                sweep_in(&dir.names).unwrap();
+            }
+        });
+    });
+}
+
 #[test]
 fn sweeping_takes_what_nobody_holds() {
     let dir = directory();
