@@ -1,0 +1,103 @@
+//! What careless other code in a program does, and the safe ways do not offer.
+//!
+//! # Safety
+//!
+//! Unsafe is needed to call the C library's functions for it. Each is passed plain numbers, or a pointer to a
+//! buffer of the length that goes with it; none of them touches memory of this program beyond that.
+#![expect(unsafe_code, reason = "calls of the C library that have no safe form")]
+
+use std::ffi::{c_int, c_void};
+use std::os::fd::{AsFd, AsRawFd};
+
+unsafe extern "C" {
+    fn dup(fd: c_int) -> c_int;
+    fn close(fd: c_int) -> c_int;
+    fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
+    fn signal(signal: c_int, handler: usize) -> usize;
+    fn recv(socket: c_int, buffer: *mut c_void, len: usize, flags: c_int) -> isize;
+    fn setrlimit(resource: c_int, limits: *const u64) -> c_int;
+    fn getpid() -> c_int;
+    fn getppid() -> c_int;
+}
+
+const SIGINT: c_int = 2;
+const SIGTERM: c_int = 15;
+const SIGCHLD: c_int = 17;
+const SIG_IGN: usize = 1;
+const WNOHANG: c_int = 1;
+const MSG_PEEK: c_int = 2;
+
+/// Duplicates a descriptor as C code does that has never heard of close-on-exec; gives the number.
+pub fn dup_inheritable(fd: impl AsFd) -> i32 {
+    // SAFETY: dup takes a plain number.
+    unsafe { dup(fd.as_fd().as_raw_fd()) }
+}
+
+/// Closes a descriptor that nothing of Rust's owns, such as one of [`dup_inheritable`]'s.
+pub fn close_number(number: i32) {
+    // SAFETY: close takes a plain number; the caller says that nobody owns it.
+    unsafe { close(number) };
+}
+
+/// Waits for any child there is, as code does that believes all children to be its own; gives its number.
+pub fn steal_status() -> Option<u32> {
+    // SAFETY: a null pointer asks for no status.
+    let pid = unsafe { waitpid(-1, std::ptr::null_mut(), WNOHANG) };
+    u32::try_from(pid).ok().filter(|pid| *pid > 0)
+}
+
+/// Ignores SIGCHLD: the kernel then forgets the status of every child.
+pub fn ignore_children() {
+    // SAFETY: SIG_IGN runs no code.
+    unsafe { signal(SIGCHLD, SIG_IGN) };
+}
+
+/// Ignores the signals by which a program is asked to end.
+pub fn ignore_termination() {
+    for number in [SIGINT, SIGTERM] {
+        // SAFETY: SIG_IGN runs no code.
+        unsafe { signal(number, SIG_IGN) };
+    }
+}
+
+/// Waits for something to read from the socket with this number, and reads it without taking it.
+pub fn peek(number: i32) -> Vec<u8> {
+    let mut buffer = vec![0; 1 << 16];
+    // SAFETY: the pointer leads to as many bytes as the length says.
+    let len = unsafe { recv(number, buffer.as_mut_ptr().cast(), buffer.len(), MSG_PEEK) };
+    buffer.truncate(usize::try_from(len).unwrap_or(0));
+    buffer
+}
+
+/// The parent as the system sees it.
+pub fn system_parent() -> u32 {
+    // SAFETY: getppid has no conditions.
+    unsafe { getppid() }.cast_unsigned()
+}
+
+/// A function that lies in a shared library: the C library.
+///
+/// It takes nothing and is called by nobody; only its address matters.
+pub fn foreign_function() -> fn(()) -> () {
+    let address = getpid as *const ();
+    // SAFETY: a function with no parameters that are passed in memory, and a result that is ignored, is called in
+    // the same way as this type's; and it is not called.
+    unsafe { std::mem::transmute::<*const (), fn(())>(address) }
+}
+
+/// Sets a variable of this process' environment.
+///
+/// For processes in which no other thread looks at it meanwhile, as those of one test are.
+pub fn set_variable(name: &str, value: &str) {
+    // SAFETY: the body of an isolated test has this process to itself; the library's own threads read no variable
+    // but when a start asks for it, which happens on the calling thread.
+    unsafe { std::env::set_var(name, value) };
+}
+
+/// Lowers both limits of open descriptors.
+pub fn set_hard_descriptor_limit(limit: u64) {
+    const RLIMIT_NOFILE: c_int = 7;
+    let both = [limit, limit];
+    // SAFETY: the pointer leads to a soft and a hard limit, 64 bits each.
+    unsafe { setrlimit(RLIMIT_NOFILE, both.as_ptr()) };
+}

@@ -1,0 +1,38 @@
+//! Processes, from the first hello to trees that are killed.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+/// Arguments and results of every kind and size.
+mod values;
+
+/// A child that panics, where it should not.
+mod panics;
+
+/// Exit codes and signals.
+mod exits;
+
+/// Who is called what, and who is whose parent.
+mod names;
+
+/// Waiting for the end, and letting go of the handle.
+mod waiting;
+
+/// Standard descriptors, environment, directory and limits.
+mod surroundings;
+
+/// The exact set of descriptors that a child has.
+mod descriptors;
+
+/// A thousand starts at once, beside code that does everything wrong.
+mod storms;
+
+/// Trees of processes whose root is killed.
+mod trees;
+
+/// What becomes of children when their parent exits.
+mod exit;
+
+/// The fork server dies.
+mod server;
+
+/// The child dies while it starts.
+mod startup;

@@ -1,0 +1,157 @@
+use multiproc_core::sys::process::{open_pidfd, send_signal};
+use multiproc_pipe::{Fd, one_way};
+use multiproc_process::{Process, StartMethod};
+use multiproc_tests::proc::Newcomers;
+use multiproc_tests::{Limit, eventually, on_both, proc};
+use std::fs::File;
+use std::io::Write;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const SIGKILL: i32 = 9;
+
+/// The fork server: the only child, while no other runs.
+fn server() -> u32 {
+    let children = proc::own_children();
+    assert_eq!(children.len(), 1, "{children:?}");
+    children[0].id
+}
+
+fn kill(id: u32) {
+    if let Ok(pidfd) = open_pidfd(id) {
+        send_signal(pidfd, SIGKILL).unwrap();
+    }
+}
+
+fn spawn_by_server() -> Process<u32> {
+    Process::builder().start_method(StartMethod::ForkServer).spawn(20, |n| n + 1).unwrap()
+}
+
+/// Runs the body where a fork server runs.
+fn with_server(body: fn()) {
+    on_both(Limit::default(), |method| {
+        if method == StartMethod::ForkServer {
+            body();
+        }
+    });
+}
+
+#[test]
+fn one_server_for_all_children() {
+    with_server(|| {
+        let first = server();
+        for _ in 0..20 {
+            assert_eq!(spawn_by_server().join().unwrap(), 21);
+        }
+        assert_eq!(server(), first);
+    });
+}
+
+#[test]
+fn killed_between_starts() {
+    with_server(|| {
+        for round in 0..50 {
+            let old = server();
+            kill(old);
+            if round % 2 == 0 {
+                // Dead for sure, or perhaps only dying.
+                eventually(Duration::from_secs(10), "it is dead", || !proc::is_alive(old));
+            }
+            assert_eq!(spawn_by_server().join().unwrap(), 21);
+            assert_ne!(server(), old);
+        }
+    });
+}
+
+#[test]
+fn its_children_do_not_notice() {
+    with_server(|| {
+        let (reader, writer) = one_way::<u32>().unwrap();
+        let old = server();
+        let child = Process::spawn(reader, |reader| {
+            let first = reader.recv().unwrap();
+            first + Process::spawn(reader, |reader| reader.recv().unwrap()).unwrap().join().unwrap()
+        });
+        let child = child.unwrap();
+        kill(old);
+        eventually(Duration::from_secs(10), "it is dead", || !proc::is_alive(old));
+        assert!(child.is_alive());
+        writer.send(1).unwrap();
+        writer.send(2).unwrap();
+        assert_eq!(child.join().unwrap(), 3);
+        assert_eq!(spawn_by_server().join().unwrap(), 21);
+    });
+}
+
+#[test]
+fn killed_while_it_starts_children() {
+    with_server(|| {
+        let (orders, ordered) = mpsc::channel::<(u32, Duration)>();
+        let killer = thread::spawn(move || {
+            for (id, delay) in ordered {
+                let at = Instant::now() + delay;
+                while Instant::now() < at {
+                    std::hint::spin_loop();
+                }
+                kill(id);
+            }
+        });
+        let runs = tempfile::NamedTempFile::new().unwrap();
+        let (mut expected, mut changed) = (0, 0);
+        for round in 0..300u64 {
+            let count = File::options().append(true).open(runs.path()).unwrap();
+            let old = server();
+            // All over the time that a start takes.
+            orders.send((old, Duration::from_micros(round * 7919 % 1200))).unwrap();
+            let child = Process::spawn(Fd::new(count), |mut count| count.write_all(b"!").unwrap()).unwrap();
+            child.join().unwrap();
+            expected += 1;
+            eventually(Duration::from_secs(10), "the old server is dead", || !proc::is_alive(old));
+            // A server that died after the start is replaced at the next one.
+            spawn_by_server().join().unwrap();
+            changed += u32::from(server() != old);
+            assert_eq!(runs.as_file().metadata().unwrap().len(), expected, "each start is one run");
+        }
+        assert_eq!(changed, 300);
+        drop(orders);
+        killer.join().unwrap();
+    });
+}
+
+#[test]
+fn killed_while_it_starts_itself() {
+    with_server(|| {
+        let old = server();
+        for round in 0..100u64 {
+            kill(server());
+            eventually(Duration::from_secs(10), "it is dead", || {
+                proc::own_children().iter().all(|child| child.state == 'Z')
+            });
+            let mut newcomers = Newcomers::from_now_on();
+            thread::scope(|scope| {
+                scope.spawn(move || {
+                    // The next child to appear is the new server.
+                    let end = Instant::now() + Duration::from_secs(10);
+                    while Instant::now() < end {
+                        if let Some(new) = newcomers.next().pop() {
+                            let at = Instant::now() + Duration::from_micros(round * 37 % 1500);
+                            while Instant::now() < at {
+                                std::hint::spin_loop();
+                            }
+                            return kill(new);
+                        }
+                    }
+                });
+                // It works all the same, or says what happened; in either case the next one works.
+                if let Ok(child) = Process::spawn(1, |n| n + 1)
+                    && let Ok(two) = child.join()
+                {
+                    assert_eq!(two, 2);
+                }
+            });
+            assert_eq!(spawn_by_server().join().unwrap(), 21);
+        }
+        assert_ne!(server(), old);
+    });
+}
