@@ -52,7 +52,8 @@ pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool)
     let mut sent = 0;
     while sent < total {
         let batch = batches.next().unwrap_or_default();
-        let (head, tail) = (header.get(sent..).unwrap_or_default(), &body[sent.saturating_sub(header.len())..]);
+        let (head, tail) =
+            (header.get(sent..).unwrap_or_default(), &body[sent.saturating_sub(header.len())..]);
         // Each batch of descriptors needs a byte of its own; the last one takes all that is left.
         let parts = if batches.peek().is_none() {
             [IoSlice::new(head), IoSlice::new(tail)]
@@ -74,7 +75,10 @@ pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool)
         }
     }
     if batches.next().is_some() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "more descriptors than the frame has bytes for"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "more descriptors than the frame has bytes for",
+        ));
     }
     Ok(())
 }
@@ -160,7 +164,10 @@ impl Reader {
                 }
                 Needed::Body(_) => {
                     (self.header_len, self.body_len) = (0, 0);
-                    return Ok(Frame { body: std::mem::take(&mut self.body), fds: std::mem::take(&mut self.fds) });
+                    return Ok(Frame {
+                        body: std::mem::take(&mut self.body),
+                        fds: std::mem::take(&mut self.fds),
+                    });
                 }
             };
             if step == 0 {
@@ -188,7 +195,9 @@ impl Reader {
     fn end(&self) -> FrameError {
         match self.needed(usize::MAX) {
             _ if self.header_len == 0 => FrameError::Eof,
-            Ok(Needed::Body(length)) => FrameError::Torn { got: self.body_len as u64, expected: length as u64 },
+            Ok(Needed::Body(length)) => {
+                FrameError::Torn { got: self.body_len as u64, expected: length as u64 }
+            }
             _ => FrameError::Torn { got: self.header_len as u64, expected: 4 },
         }
     }

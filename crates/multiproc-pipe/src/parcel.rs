@@ -10,10 +10,10 @@
 //! Everything above 32 KiB goes through a sealed memfd, so that a parcel always fits into the socket's buffer: on a
 //! socket that holds little else, handing it over never waits for the other side.
 
+use crate::frame::{self, Frame, FrameError, Reader};
 use multiproc_core::Deadline;
 use multiproc_core::codec::{self, DecodeError, Encoded};
 use multiproc_core::sys::memory::{self, SealedMap};
-use crate::frame::{self, Frame, FrameError, Reader};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
@@ -49,7 +49,8 @@ enum Content {
 /// The other end is gone, memory or descriptors have run out, or the head cannot be encoded.
 pub fn send<H: Serialize>(socket: impl AsFd, head: &H, body: &Encoded, wait: bool) -> io::Result<()> {
     let head = codec::encode(head).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let (Ok(head_len), Ok(head_fds)) = (u32::try_from(head.bytes.len()), u16::try_from(head.fds.len())) else {
+    let (Ok(head_len), Ok(head_fds)) = (u32::try_from(head.bytes.len()), u16::try_from(head.fds.len()))
+    else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "settings of more than 4 GiB"));
     };
     let mut prefix = [0; PREFIX];

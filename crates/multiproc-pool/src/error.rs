@@ -29,10 +29,14 @@ pub enum TaskError {
     #[error("the task was cancelled")]
     Cancelled,
     /// The arguments or the result could not be encoded or handed over; the log (`tracing`) says why.
-    #[error("the arguments or the result of the task cannot travel: a type that does not encode, or no memory or descriptors left")]
+    #[error(
+        "the arguments or the result of the task cannot travel: a type that does not encode, or no memory or descriptors left"
+    )]
     Encode,
     /// The arguments could not be decoded by the worker, or the result here; the log (`tracing`) says why.
-    #[error("the arguments or the result of the task could not be decoded: a type whose Deserialize does not read what its Serialize wrote")]
+    #[error(
+        "the arguments or the result of the task could not be decoded: a type whose Deserialize does not read what its Serialize wrote"
+    )]
     Decode,
     /// The pool was closed or terminated before the task was given to it.
     #[error("the pool is closed: give it tasks before `close`, `join` or `terminate`")]

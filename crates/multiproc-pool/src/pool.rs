@@ -1,8 +1,8 @@
+use crate::TaskError;
 use crate::backend::{Local, LocalOptions};
 use crate::result::{AsyncResult, Inbox, Promise};
 use crate::stream::Results;
 use crate::supervisor::Handle;
-use crate::TaskError;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
 use multiproc_core::{Message, codec};
 use multiproc_process::{Remote, StartMethod, cpu_count};
@@ -83,10 +83,14 @@ impl PoolBuilder {
     /// `InvalidInput` for no workers; a worker cannot be started.
     pub fn build(self) -> io::Result<Pool> {
         if self.workers == 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a pool of no workers: ask for at least one"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a pool of no workers: ask for at least one",
+            ));
         }
         static POOLS: AtomicU64 = AtomicU64::new(1);
-        let name = self.name.unwrap_or_else(|| format!("PoolWorker-{}", POOLS.fetch_add(1, Ordering::Relaxed)));
+        let name =
+            self.name.unwrap_or_else(|| format!("PoolWorker-{}", POOLS.fetch_add(1, Ordering::Relaxed)));
         let local = Local::start(LocalOptions {
             workers: self.workers,
             name,

@@ -76,12 +76,15 @@ impl Drop for Promise {
 }
 
 pub(crate) fn finished(outcome: Outcome) -> Finished {
-    let logged = |what: &str, why: &str| tracing::error!(target: "multiproc::pool", why, "cannot {what} of a task");
+    let logged =
+        |what: &str, why: &str| tracing::error!(target: "multiproc::pool", why, "cannot {what} of a task");
     Err(match outcome {
         Outcome::Returned(payload) => return Ok(payload),
-        Outcome::Panicked(panic) => {
-            TaskError::Panicked { message: panic.message, location: panic.location, backtrace: panic.backtrace }
-        }
+        Outcome::Panicked(panic) => TaskError::Panicked {
+            message: panic.message,
+            location: panic.location,
+            backtrace: panic.backtrace,
+        },
         Outcome::WorkerDied(status) => TaskError::WorkerDied { status },
         Outcome::NoWorker(message) => TaskError::NoWorker { message },
         Outcome::NotDecoded(why) => {

@@ -1,8 +1,8 @@
 //! The thread that owns the backend: takes tasks and orders from the callers, and gives results back.
 
+use crate::TaskError;
 use crate::backend::{Backend, Envelope, Event, Shutdown, TaskId};
 use crate::result::{Promise, finished};
-use crate::TaskError;
 use multiproc_core::Deadline;
 use multiproc_core::codec::Encoded;
 use multiproc_core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -217,7 +217,8 @@ impl Supervisor {
     }
 
     fn end(mut self, how: Shutdown) {
-        let promises = self.queue.drain(..).map(|task| task.promise).chain(self.under_way.drain().map(|(_, p)| p));
+        let promises =
+            self.queue.drain(..).map(|task| task.promise).chain(self.under_way.drain().map(|(_, p)| p));
         for promise in promises {
             promise.keep(Err(TaskError::Cancelled));
         }

@@ -1,4 +1,5 @@
 //! The pool's own promises, with real workers, killed for real.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use multiproc_pool::{Pool, TaskError};
 use multiproc_process::StartMethod;
@@ -89,8 +90,9 @@ fn map_keeps_the_order_and_takes_any_size() {
 #[test]
 fn large_arguments_are_handed_in_ahead_of_any_result() {
     both(|pool| {
-        let results: Vec<_> =
-            (0..40u8).map(|n| pool.apply_async(String::from(n as char).repeat(1 << 20), |text| text)).collect();
+        let results: Vec<_> = (0..40u8)
+            .map(|n| pool.apply_async(String::from(n as char).repeat(1 << 20), |text| text))
+            .collect();
         for (n, result) in (0..40u8).zip(results) {
             assert_eq!(result.get().unwrap(), String::from(n as char).repeat(1 << 20));
         }
@@ -153,11 +155,14 @@ fn map_gives_the_first_error_and_leaves_nothing_running() {
 #[test]
 fn a_death_is_the_error_of_the_task_that_was_begun() {
     both(|pool| {
-        let deaths: Vec<_> = (0..20u32).map(|n| pool.apply_async(n, |n| if n % 5 == 0 { exit(3) } else { n })).collect();
+        let deaths: Vec<_> =
+            (0..20u32).map(|n| pool.apply_async(n, |n| if n % 5 == 0 { exit(3) } else { n })).collect();
         for (n, result) in (0..).zip(deaths) {
             match result.get() {
                 Ok(value) => assert!(value == n && n % 5 != 0),
-                Err(TaskError::WorkerDied { status }) => assert!(n % 5 == 0 && status.code() == Some(3), "{n}: {status}"),
+                Err(TaskError::WorkerDied { status }) => {
+                    assert!(n % 5 == 0 && status.code() == Some(3), "{n}: {status}")
+                }
                 Err(error) => panic!("task {n}: {error}"),
             }
         }
@@ -276,11 +281,22 @@ fn closed_pools_take_nothing() {
 fn terminate_ends_everything_at_once() {
     both(|pool| {
         let started = Instant::now();
-        let results: Vec<_> = (0..50).map(|n: u32| pool.apply_async(n, |_| -> () { loop { std::thread::park() } })).collect();
+        let results: Vec<_> = (0..50)
+            .map(|n: u32| {
+                pool.apply_async(n, |_| -> () {
+                    loop {
+                        std::thread::park()
+                    }
+                })
+            })
+            .collect();
         pool.terminate();
         for result in results {
             let error = result.get().unwrap_err();
-            assert!(matches!(error, TaskError::Cancelled | TaskError::WorkerDied { .. } | TaskError::Closed), "{error}");
+            assert!(
+                matches!(error, TaskError::Cancelled | TaskError::WorkerDied { .. } | TaskError::Closed),
+                "{error}"
+            );
         }
         assert!(started.elapsed() < Duration::from_secs(5));
         assert_eq!(pool.apply((), |()| ()), Err(TaskError::Closed));

@@ -1,12 +1,12 @@
 use crate::error::SpawnKind;
-use crate::forkserver::{self, Made};
+use crate::forkserver::{self, Made, Wish};
 use crate::function::Remote;
 use crate::info::{self, Me};
 use crate::registry::{self, Child};
 use crate::spawner::{self, Program};
 use crate::start::{Identity, ParentIdentity, Role, Settings, Start, StartFd};
 use crate::stdio::{self, Pipes};
-use crate::{Process, SpawnError, Stdio, executable, forked, hook};
+use crate::{Process, SpawnError, Stdio, executable, hook};
 use multiproc_core::Message;
 use multiproc_core::codec::{self, Carried, Encoded};
 use multiproc_core::sys::child::BOOT_FD;
@@ -191,29 +191,6 @@ impl Builder {
         Ok(Process::new(started.child, started.socket, started.reader, pipes))
     }
 
-    /// Starts the process by a plain fork: it calls `f` with `args` as they are, in a copy of this process' memory.
-    ///
-    /// Everything of this process is there in the child: memory, open descriptors, the environment. What the builder
-    /// says is applied on top. The child ends without the exit handlers of this process.
-    ///
-    /// # Safety
-    ///
-    /// Where this process has other threads, the child has copies of their locks in whatever state they were, for
-    /// ever: `f` may use nothing that needs a lock which another thread could have held, the memory allocator and
-    /// standard output included (glibc repairs its allocator, others may not).
-    ///
-    /// # Errors
-    ///
-    /// As [`spawn`](Builder::spawn).
-    #[expect(unsafe_code, reason = "the contract is the caller's; the fork itself is in fork.rs")]
-    pub unsafe fn spawn_forked<A, R: Message>(self, args: A, f: fn(A) -> R) -> Result<Process<R>, SpawnError> {
-        hook::check().map_err(SpawnKind::from)?;
-        let (description, pipes) = self.describe()?;
-        // SAFETY: the caller answers for what the child does in `f`.
-        let started = unsafe { forked::start(description, args, f) }?;
-        Ok(Process::new(started.child, started.socket, started.reader, pipes))
-    }
-
     /// Starts a process in whatever role.
     fn start(self, role: Role, arguments: &Encoded) -> Result<(Started, Pipes), SpawnError> {
         let method = self.method.unwrap_or_else(default_start_method);
@@ -226,7 +203,7 @@ impl Builder {
         Ok((started, pipes))
     }
 
-    fn describe(self) -> Result<(Description, Pipes), SpawnError> {
+    pub(crate) fn describe(self) -> Result<(Description, Pipes), SpawnError> {
         let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
         if self.name.as_ref().is_some_and(|name| name.contains('\0')) {
             return Err(invalid("a name with a NUL byte: leave it out").into());
@@ -240,7 +217,10 @@ impl Builder {
             Some(path) => {
                 let opened = fd::with_descriptors(|| fd::open_directory(&path));
                 Some(opened.map_err(|error| {
-                    io::Error::new(error.kind(), format!("the directory {} cannot be entered: {error}", path.display()))
+                    io::Error::new(
+                        error.kind(),
+                        format!("the directory {} cannot be entered: {error}", path.display()),
+                    )
                 })?)
             }
         };
@@ -317,17 +297,24 @@ fn execute(description: Description, role: Role, arguments: &Encoded) -> Result<
 }
 
 /// Starts a process by cloning the fork server.
-fn clone_from_server(mut description: Description, role: Role, arguments: &Encoded) -> Result<Started, SpawnError> {
+fn clone_from_server(
+    mut description: Description,
+    role: Role,
+    arguments: &Encoded,
+) -> Result<Started, SpawnError> {
     for _ in 0..ATTEMPTS {
-        let Some(mut server) = forkserver::running(start_server)? else {
-            return execute(description, role, arguments);
+        let mut server = match forkserver::running(start_server)? {
+            Wish::Granted(server) => server,
+            Wish::Died => continue,
+            Wish::Unusable => return execute(description, role, arguments),
         };
         let (socket, theirs) = fd::with_descriptors(fd::socket_pair)?;
         let [stdin, stdout, stderr] = &description.stdio;
         let again = |fd: &OwnedFd| fd::with_descriptors(|| fd.try_clone()).map(carried);
         description.settings.stdio = Some([again(stdin)?, again(stdout)?, again(stderr)?]);
         if description.settings.directory.is_none() {
-            description.settings.directory = Some(carried(fd::with_descriptors(|| fd::open_directory(".".as_ref()))?));
+            description.settings.directory =
+                Some(carried(fd::with_descriptors(|| fd::open_directory(".".as_ref()))?));
         }
         let differs = !server.has_environment(&description.environment);
         description.settings.environment = differs.then(|| description.environment.clone());
@@ -350,7 +337,8 @@ fn clone_from_server(mut description: Description, role: Role, arguments: &Encod
             Made::ServerDied => {}
         }
     }
-    Err(io::Error::other(format!("the fork server died {ATTEMPTS} times in a row: use StartMethod::Spawn")).into())
+    Err(io::Error::other(format!("the fork server died {ATTEMPTS} times in a row: use StartMethod::Spawn"))
+        .into())
 }
 
 /// Starts the fork server itself.
@@ -390,15 +378,23 @@ fn environment(clear: bool, changes: Vec<(OsString, OsString)>) -> io::Result<Ve
         if key.is_empty() || bad(key.as_bytes()) || key.as_bytes().contains(&b'=') || bad(value.as_bytes()) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("the variable {key:?}: names are not empty and hold no `=`, neither names nor values hold a NUL"),
+                format!(
+                    "the variable {key:?}: names are not empty and hold no `=`, neither names nor values hold a NUL"
+                ),
             ));
         }
     }
     let inherited = if clear { vec![] } else { env::vars_os().collect::<Vec<_>>() };
     // The last change of a name counts.
     let last = |index: usize, key: &OsStr| !changes[index + 1..].iter().any(|(later, _)| later == key);
-    let kept = inherited.into_iter().filter(|(key, _)| key != hook::MARKER && !changes.iter().any(|(k, _)| k == key));
-    let set = changes.iter().enumerate().filter(|(index, (key, _))| last(*index, key)).map(|(_, change)| change.clone());
+    let kept = inherited
+        .into_iter()
+        .filter(|(key, _)| key != hook::MARKER && !changes.iter().any(|(k, _)| k == key));
+    let set = changes
+        .iter()
+        .enumerate()
+        .filter(|(index, (key, _))| last(*index, key))
+        .map(|(_, change)| change.clone());
     Ok(kept.chain(set).filter_map(|(key, value)| entry(key, value)).collect())
 }
 

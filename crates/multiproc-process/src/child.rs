@@ -44,7 +44,10 @@ pub(crate) fn run(mut socket: OwnedFd) -> ! {
             Role::ForkServer => {
                 let threads = process::thread_count();
                 if threads != 1 {
-                    quit(&socket, &format!("constructors of this program have started {} threads", threads.max(1) - 1));
+                    quit(
+                        &socket,
+                        &format!("constructors of this program have started {} threads", threads.max(1) - 1),
+                    );
                 }
                 let _ = reply(&socket, &Reply::Returned, &Encoded::default());
                 drop((start, parcel));
@@ -61,11 +64,14 @@ fn receive(socket: &OwnedFd) -> Result<(Start, Parcel), String> {
         Err(FrameError::Eof) => process::exit_now(NOT_STARTED),
         Err(error) => return Err(format!("the start-up message is damaged: {error}")),
     };
-    let start: Start = parcel.take_head().map_err(|error| format!("the start-up message is damaged: {error}"))?;
+    let start: Start =
+        parcel.take_head().map_err(|error| format!("the start-up message is damaged: {error}"))?;
     let own = image().map_err(|error| error.to_string())?.build_id();
     if start.build != own.as_bytes() {
         let theirs: String = start.build.iter().map(|byte| format!("{byte:02x}")).collect();
-        return Err(format!("the parent is build {theirs} of the program, this executable is build {own}: start the same one"));
+        return Err(format!(
+            "the parent is build {theirs} of the program, this executable is build {own}: start the same one"
+        ));
     }
     Ok((start, parcel))
 }
@@ -99,8 +105,12 @@ fn begin(socket: OwnedFd, start: Start, remote: Remote, parcel: Parcel) -> ! {
         move || call(&socket, remote, parcel)
     };
     tracing::info!(target: "multiproc::process", name, "child process calling its function");
-    if let Err(error) = thread::Builder::new().name(name).stack_size(process::main_stack_size()).spawn(worker) {
-        give_up(&socket, &format!("its thread cannot be started: {error}; is the memory limit below the stack's size?"));
+    if let Err(error) = thread::Builder::new().name(name).stack_size(process::main_stack_size()).spawn(worker)
+    {
+        give_up(
+            &socket,
+            &format!("its thread cannot be started: {error}; is the memory limit below the stack's size?"),
+        );
     }
     drop(socket);
     watch(tied.then_some(&*parent))

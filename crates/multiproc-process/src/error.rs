@@ -28,7 +28,9 @@ pub(crate) enum NotReady {
          or this code runs before `main`)"
     )]
     NoHook,
-    #[error("this process is itself being started: constructors that run before `main` cannot start processes")]
+    #[error(
+        "this process is itself being started: constructors that run before `main` cannot start processes"
+    )]
     Booting,
     #[error(
         "this library was linked as a shared library: link it into the executable, children could not find their functions"
@@ -109,7 +111,9 @@ pub enum JoinError {
         core_dumped: bool,
     },
     /// The arguments could not be decoded in the child, or the result here; the log (`tracing`) says why.
-    #[error("the arguments or the result could not be decoded: a type whose Deserialize does not read what its Serialize wrote")]
+    #[error(
+        "the arguments or the result could not be decoded: a type whose Deserialize does not read what its Serialize wrote"
+    )]
     Decode,
     /// The result could not be encoded.
     #[error("the result could not be encoded: {message}")]

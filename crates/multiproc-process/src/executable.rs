@@ -21,14 +21,17 @@ static CHOSEN: RwLock<Option<CString>> = RwLock::new(None);
 /// There is no such file, or it is another build of the program.
 pub fn set_executable(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref();
-    let absolute = path
-        .canonicalize()
-        .map_err(|error| io::Error::new(error.kind(), format!("find the executable {}: {error}", path.display())))?;
+    let absolute = path.canonicalize().map_err(|error| {
+        io::Error::new(error.kind(), format!("find the executable {}: {error}", path.display()))
+    })?;
     let (theirs, ours) = (build_id_of_file(&absolute)?, image()?.build_id());
     if theirs != *ours {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("{} is build {theirs} of the program, this process is build {ours}: name the same build", path.display()),
+            format!(
+                "{} is build {theirs} of the program, this process is build {ours}: name the same build",
+                path.display()
+            ),
         ));
     }
     *CHOSEN.write() = Some(CString::new(absolute.as_os_str().as_bytes())?);

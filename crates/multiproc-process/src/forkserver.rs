@@ -17,7 +17,8 @@
 use crate::registry::Child;
 use crate::start::Reply;
 use multiproc_core::Deadline;
-use multiproc_core::sys::process;
+use multiproc_core::sys::child::{Pid, kill_and_reap};
+use multiproc_core::sys::{fd, process};
 use multiproc_pipe::frame::{self, FrameError, Reader};
 use multiproc_pipe::parcel;
 use parking_lot::{Mutex, MutexGuard};
@@ -51,7 +52,16 @@ pub(crate) enum State {
 
 static STATE: Mutex<State> = Mutex::new(State::NotStarted);
 
-/// Takes the server for oneself, starting it by `start` if there is none; `None` where it cannot be used at all.
+/// What came of the wish to use the server.
+pub(crate) enum Wish {
+    Granted(ServerGuard),
+    /// A new one was started and died before it was ready: start another.
+    Died,
+    /// It cannot be used at all.
+    Unusable,
+}
+
+/// Takes the server for oneself, starting it by `start` if there is none.
 ///
 /// `start` gives the server's child and our end of its boot socket.
 ///
@@ -60,42 +70,60 @@ static STATE: Mutex<State> = Mutex::new(State::NotStarted);
 /// Those of `start`, and what the server said when it could not begin.
 pub(crate) fn running<E: From<io::Error>>(
     start: impl FnOnce() -> Result<(Arc<Child>, OwnedFd, Vec<CString>), E>,
-) -> Result<Option<ServerGuard>, E> {
+) -> Result<Wish, E> {
     let mut state = STATE.lock();
     let usable = match &*state {
-        State::Running(server) => server.owner == process::id() && matches!(server.child.try_wait(), Ok(None)),
-        State::Unusable => return Ok(None),
+        State::Running(server) => {
+            server.owner == process::id() && matches!(server.child.try_wait(), Ok(None))
+        }
+        State::Unusable => return Ok(Wish::Unusable),
         State::NotStarted => false,
     };
     if !usable {
         *state = State::NotStarted;
         let (child, socket, environment) = start()?;
         let mut reader = Reader::new();
-        *state = match greet(&mut reader, &socket)? {
-            true => State::Running(Server { owner: process::id(), child, socket, reader, environment }),
-            false => {
-                tracing::warn!(target: "multiproc::process", "a constructor of this program starts threads: no fork server, processes are executed");
-                drop(socket);
-                child.wait(Deadline::NEVER)?;
-                State::Unusable
+        let greeting = greet(&mut reader, &socket);
+        if !matches!(greeting, Ok(Greeting::Ready)) {
+            // It is of no use: nothing of it may be left.
+            child.signal(9)?;
+            child.wait(Deadline::NEVER)?;
+        }
+        match greeting? {
+            Greeting::Ready => {
+                *state = State::Running(Server { owner: process::id(), child, socket, reader, environment });
             }
-        };
-        if matches!(*state, State::Unusable) {
-            return Ok(None);
+            Greeting::Died => return Ok(Wish::Died),
+            Greeting::Threads => {
+                tracing::warn!(target: "multiproc::process", "a constructor of this program starts threads: no fork server, processes are executed");
+                *state = State::Unusable;
+                return Ok(Wish::Unusable);
+            }
         }
     }
-    Ok(Some(ServerGuard(state)))
+    Ok(Wish::Granted(ServerGuard(state)))
 }
 
-/// Waits until the server is ready; tells whether it can be used.
-fn greet(reader: &mut Reader, socket: &OwnedFd) -> io::Result<bool> {
+/// What a new server has to say.
+enum Greeting {
+    Ready,
+    Died,
+    /// Constructors of the program have started threads.
+    Threads,
+}
+
+/// Waits until the server is ready.
+fn greet(reader: &mut Reader, socket: &OwnedFd) -> io::Result<Greeting> {
     loop {
-        let mut parcel = parcel::recv(reader, socket, Deadline::NEVER)
-            .map_err(|error| io::Error::other(format!("the fork server could not begin: {error}")))?;
+        let mut parcel = match parcel::recv(reader, socket, Deadline::NEVER) {
+            Ok(parcel) => parcel,
+            Err(FrameError::Eof | FrameError::Torn { .. }) => return Ok(Greeting::Died),
+            Err(error) => return Err(io::Error::other(format!("the fork server could not begin: {error}"))),
+        };
         match parcel.take_head().map_err(io::Error::other)? {
             Reply::Hello { .. } => {}
-            Reply::Returned => return Ok(true),
-            Reply::NotStarted(_) => return Ok(false),
+            Reply::Returned => return Ok(Greeting::Ready),
+            Reply::NotStarted(_) => return Ok(Greeting::Threads),
             other => return Err(io::Error::other(format!("the fork server said {other:?}"))),
         }
     }
@@ -156,7 +184,18 @@ impl ServerGuard {
 fn orphan(ours: &OwnedFd, reader: &mut Reader) -> io::Result<Made> {
     match parcel::recv(reader, ours, Deadline::NEVER) {
         Ok(mut parcel) => match parcel.take_head() {
-            Ok(Reply::Hello { id }) => Ok(Made::Child(id, process::open_pidfd(id)?)),
+            Ok(Reply::Hello { id }) => match fd::with_descriptors(|| process::open_pidfd(id)) {
+                Ok(pidfd) => Ok(Made::Child(id, pidfd)),
+                Err(error) => {
+                    // Nobody could wait for it: it must not run.
+                    if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw)
+                        && fd::is_out_of_descriptors(&error)
+                    {
+                        kill_and_reap(pid);
+                    }
+                    Err(error)
+                }
+            },
             _ => Err(io::Error::other("the child's first words make no sense")),
         },
         Err(FrameError::Eof | FrameError::Torn { .. }) => Ok(Made::ServerDied),

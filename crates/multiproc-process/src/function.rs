@@ -81,12 +81,15 @@ impl<'de, A: 'static, R: 'static> Deserialize<'de> for Func<A, R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Func<A, R>, D::Error> {
         let (build, offset, types) = <(u64, u64, u64)>::deserialize(deserializer)?;
         if build != build_hash().map_err(D::Error::custom)? {
-            return Err(D::Error::custom("a function of another build of the program: start both sides from one build"));
+            return Err(D::Error::custom(
+                "a function of another build of the program: start both sides from one build",
+            ));
         }
         if types != fingerprint::<A, R>() {
             return Err(D::Error::custom("a function of other types than the receiver expects"));
         }
-        let address = address_of(offset).ok_or_else(|| D::Error::custom("a function that lies outside of the executable"))?;
+        let address = address_of(offset)
+            .ok_or_else(|| D::Error::custom("a function that lies outside of the executable"))?;
         // SAFETY:
         // - the address lies in the code of this executable, and the build is the sender's;
         // - the sender took the offset from a `fn(A) -> R`, as the fingerprint says (see the head of this file).
@@ -253,7 +256,9 @@ mod tests {
     #[test]
     fn panics_come_with_their_place() {
         let remote = Remote::new(|n: u32| -> u32 { panic!("no {n}") }).unwrap();
-        let Err(CallError::Panicked(panic)) = remote.call(&[7], vec![]) else { panic!("should have panicked") };
+        let Err(CallError::Panicked(panic)) = remote.call(&[7], vec![]) else {
+            panic!("should have panicked")
+        };
         assert_eq!(panic.message, "no 7");
         assert!(panic.location.contains("function.rs:"), "{}", panic.location);
         assert!(panic.backtrace.contains("panics_come_with_their_place"), "{}", panic.backtrace);

@@ -78,7 +78,8 @@ fn take_socket() -> Option<OwnedFd> {
     unsafe { env::remove_var(MARKER) };
     let number: Option<i32> = number.to_str().and_then(|number| number.parse().ok());
     // SAFETY: nothing else owns a descriptor that the parent left for us.
-    let socket = number.filter(|number| *number == BOOT_FD).and_then(|number| unsafe { adopt_socket(number) });
+    let socket =
+        number.filter(|number| *number == BOOT_FD).and_then(|number| unsafe { adopt_socket(number) });
     if socket.is_none() {
         // To go on would run `main` in what somebody believes to be a child.
         let _ = writeln!(

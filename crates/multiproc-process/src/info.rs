@@ -65,7 +65,11 @@ impl ProcessInfo {
 
 impl fmt::Debug for ProcessInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProcessInfo").field("name", &self.name).field("id", &self.id).field("daemon", &self.daemon).finish()
+        f.debug_struct("ProcessInfo")
+            .field("name", &self.name)
+            .field("id", &self.id)
+            .field("daemon", &self.daemon)
+            .finish()
     }
 }
 

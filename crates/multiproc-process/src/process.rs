@@ -85,9 +85,11 @@ impl<R: Message> Process<R> {
                 let fds = parcel.take_fds();
                 codec::decode(parcel.body(), fds).map_err(|error| self.undecodable(&error.to_string()))
             }
-            Some((Reply::Panicked(panic), _)) => {
-                Err(JoinError::Panicked { message: panic.message, location: panic.location, backtrace: panic.backtrace })
-            }
+            Some((Reply::Panicked(panic), _)) => Err(JoinError::Panicked {
+                message: panic.message,
+                location: panic.location,
+                backtrace: panic.backtrace,
+            }),
             Some((Reply::NotDecoded(why), _)) => Err(self.undecodable(&why)),
             Some((Reply::NotEncoded(message), _)) => Err(JoinError::Encode { message }),
             Some((Reply::NotStarted(message), _)) => Err(JoinError::NotStarted { message }),

@@ -36,7 +36,14 @@ static CHILDREN: Mutex<Vec<Arc<Child>>> = Mutex::new(Vec::new());
 impl Child {
     /// Describes a child that was just made, which nobody has waited for.
     pub(crate) fn new(name: String, id: u32, daemon: bool, pidfd: OwnedFd) -> Arc<Child> {
-        Arc::new(Child { name, id, daemon, pidfd: Arc::new(pidfd), owner: process::id(), end: Mutex::new(None) })
+        Arc::new(Child {
+            name,
+            id,
+            daemon,
+            pidfd: Arc::new(pidfd),
+            owner: process::id(),
+            end: Mutex::new(None),
+        })
     }
 
     /// How it ended, `None` while it runs; reaps it if nobody has.
@@ -118,7 +125,11 @@ fn own_children() -> Vec<Arc<Child>> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn active_children() -> Vec<ProcessInfo> {
-    own_children().iter().filter(|child| matches!(child.try_wait(), Ok(None))).map(|child| child.info()).collect()
+    own_children()
+        .iter()
+        .filter(|child| matches!(child.try_wait(), Ok(None)))
+        .map(|child| child.info())
+        .collect()
 }
 
 extern "C" fn at_exit() {

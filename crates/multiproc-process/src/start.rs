@@ -70,7 +70,9 @@ pub(crate) struct Settings {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
     /// The child exists; it has run nothing yet.
-    Hello { id: u32 },
+    Hello {
+        id: u32,
+    },
     /// The function returned; the body of the parcel is the encoded result.
     Returned,
     Panicked(Panic),

@@ -48,11 +48,13 @@ pub use multiproc_pipe::{Connection, Fd, PipeReader, PipeWriter, RecvError, Send
 pub use multiproc_pool::{AsyncResult, Pool, PoolBuilder, TaskError};
 #[doc(inline)]
 pub use multiproc_process::{
-    Builder, ExitStatus, Func, JoinError, Process, ProcessInfo, SpawnError, StartMethod, Stdio, active_children,
-    cpu_count, current_process, default_start_method, init, parent_process, set_default_start_method, set_executable,
+    Builder, ExitStatus, Func, JoinError, Process, ProcessInfo, SpawnError, StartMethod, Stdio,
+    active_children, cpu_count, current_process, default_start_method, init, parent_process,
+    set_default_start_method, set_executable,
 };
 #[doc(inline)]
-pub use multiproc_shm::{
-    BytesPool, PooledBytes, PooledBytesMut, Shared, SharedBytes, SharedBytesMut, SharedMemory, SharedSlice, ShmError,
-    ShmSafe,
-};
+pub use multiproc_shm::*;
+
+// The trait comes with the glob above; the derive of that name is the one that knows the facade's paths.
+#[doc(inline)]
+pub use multiproc_derive::ShmSafeFacade as ShmSafe;

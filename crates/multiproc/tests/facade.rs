@@ -2,11 +2,11 @@
 #![expect(unused_imports, reason = "the imports are the test")]
 
 use multiproc::{
-    AsyncResult, Builder, BytesPool, Connection, ExitStatus, Fd, Func, JoinError, Message, PipeReader, PipeWriter,
-    Pool, PoolBuilder, PooledBytes, PooledBytesMut, Process, ProcessInfo, RecvError, SendError, Shared, SharedBytes,
-    SharedBytesMut, SharedMemory, SharedSlice, ShmError, ShmSafe, SpawnError, StartMethod, Stdio, TaskError,
-    active_children, cpu_count, current_process, default_start_method, init, one_way, parent_process, pipe,
-    set_default_start_method, set_executable, wait,
+    AsyncResult, Builder, BytesPool, Connection, ExitStatus, Fd, Func, JoinError, Message, PipeReader,
+    PipeWriter, Pool, PoolBuilder, PooledBytes, PooledBytesMut, Process, ProcessInfo, RecvError, SendError,
+    Shared, SharedBytes, SharedBytesMut, SharedMemory, SharedSlice, ShmError, ShmSafe, SpawnError,
+    StartMethod, Stdio, TaskError, active_children, cpu_count, current_process, default_start_method, init,
+    one_way, parent_process, pipe, set_default_start_method, set_executable, wait,
 };
 
 #[test]
@@ -46,7 +46,10 @@ fn bytes_travel_through_a_pool() {
     let mut bytes = SharedBytesMut::zeroed(1 << 20).unwrap();
     bytes[7] = 9;
     let bytes = bytes.freeze().unwrap();
-    assert_eq!(pool.apply(bytes.clone(), |bytes| bytes.iter().map(|b| u64::from(*b)).sum::<u64>()).unwrap(), 9);
+    assert_eq!(
+        pool.apply(bytes.clone(), |bytes| bytes.iter().map(|b| u64::from(*b)).sum::<u64>()).unwrap(),
+        9
+    );
     let back = pool.apply(bytes, |bytes| bytes).unwrap();
     assert_eq!(back[7], 9);
 }

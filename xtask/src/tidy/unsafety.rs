@@ -11,11 +11,18 @@ pub(super) const FILES: &[&str] = &[
     "crates/multiproc-core/src/sys/linux/process.rs",
     "crates/multiproc-derive/src/shm_safe.rs",
     "crates/multiproc-process/src/fork.rs",
+    "crates/multiproc-process/src/forked.rs",
     "crates/multiproc-process/src/function.rs",
     "crates/multiproc-process/src/hook.rs",
-    "crates/multiproc-shm/src/header.rs",
+    "crates/multiproc-shm/src/block.rs",
+    "crates/multiproc-shm/src/bytes.rs",
+    "crates/multiproc-shm/src/copy.rs",
+    "crates/multiproc-shm/src/pool/message.rs",
+    "crates/multiproc-shm/src/pool/owner.rs",
     "crates/multiproc-shm/src/shared.rs",
     "crates/multiproc-shm/src/shm_safe.rs",
+    "crates/multiproc-shm/src/slice.rs",
+    "tests/src/raw.rs",
 ];
 
 /// Here `unsafe` stands only in what macros write into other crates, so that no lint is lifted.

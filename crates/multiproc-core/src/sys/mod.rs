@@ -8,6 +8,8 @@
 mod imp;
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("multiproc supports Linux; another system needs a sibling of crates/multiproc-core/src/sys/linux");
+compile_error!(
+    "multiproc supports Linux; another system needs a sibling of crates/multiproc-core/src/sys/linux"
+);
 
 pub use imp::*;

@@ -109,7 +109,8 @@ impl Local {
         if let Some(bytes) = self.options.memory_limit {
             builder = builder.memory_limit(bytes);
         }
-        let process = builder.spawn(WorkerArgs { socket: Fd::new(theirs), running: running.clone() }, worker::run)?;
+        let process =
+            builder.spawn(WorkerArgs { socket: Fd::new(theirs), running: running.clone() }, worker::run)?;
         self.workers.push(Worker {
             process,
             socket,
@@ -125,7 +126,9 @@ impl Local {
 
     /// Starts what is missing, unless it is too early after the last death.
     fn refill(&mut self, events: &mut Vec<Event>) {
-        if self.workers.len() == self.options.workers || self.pause.is_some_and(|until| Instant::now() < until) {
+        if self.workers.len() == self.options.workers
+            || self.pause.is_some_and(|until| Instant::now() < until)
+        {
             return;
         }
         self.pause = None;
@@ -155,7 +158,11 @@ impl Local {
     /// Hands waiting envelopes to workers that have room, the least busy first.
     fn hand_out(&mut self, events: &mut Vec<Event>) {
         loop {
-            let free = self.workers.iter_mut().filter(|worker| worker.room() > 0).min_by_key(|worker| worker.has.len());
+            let free = self
+                .workers
+                .iter_mut()
+                .filter(|worker| worker.room() > 0)
+                .min_by_key(|worker| worker.has.len());
             let Some(worker) = free else { return };
             let Some(envelope) = self.waiting.pop_front() else { return };
             let id = envelope.id;

@@ -26,10 +26,19 @@ pub(super) fn run(args: WorkerArgs) {
         let nothing = Encoded::default();
         let sent = match &outcome {
             Ok(returned) => answer(&socket, id, AnswerKind::Returned, &returned.encoded).or_else(|error| {
-                answer(&socket, id, AnswerKind::NotEncoded(format!("the result cannot be sent: {error}")), &nothing)
+                answer(
+                    &socket,
+                    id,
+                    AnswerKind::NotEncoded(format!("the result cannot be sent: {error}")),
+                    &nothing,
+                )
             }),
-            Err(CallError::Panicked(panic)) => answer(&socket, id, AnswerKind::Panicked(panic.clone()), &nothing),
-            Err(CallError::Encode(error)) => answer(&socket, id, AnswerKind::NotEncoded(error.to_string()), &nothing),
+            Err(CallError::Panicked(panic)) => {
+                answer(&socket, id, AnswerKind::Panicked(panic.clone()), &nothing)
+            }
+            Err(CallError::Encode(error)) => {
+                answer(&socket, id, AnswerKind::NotEncoded(error.to_string()), &nothing)
+            }
             Err(error) => answer(&socket, id, AnswerKind::NotDecoded(error.to_string()), &nothing),
         };
         // A destructor that panics after the result was sent has been reported by the panic hook; it harms nobody.

@@ -60,7 +60,14 @@ pub fn spawn(exec: &Exec<'_>) -> io::Result<Pid> {
     // - actions and attributes are initialised;
     // - posix_spawn does not write through the lists, whatever its signature says.
     check(unsafe {
-        libc::posix_spawn(&mut pid, exec.path.as_ptr(), &actions.0, &attributes.0, args.as_ptr(), env.as_ptr())
+        libc::posix_spawn(
+            &mut pid,
+            exec.path.as_ptr(),
+            &actions.0,
+            &attributes.0,
+            args.as_ptr(),
+            env.as_ptr(),
+        )
     })?;
     Pid::from_raw(pid).ok_or_else(|| io::Error::other("the system gave the child no number"))
 }
@@ -94,7 +101,11 @@ impl Actions {
 
     /// Other C libraries have no such action: there the child itself closes them, first thing (see the hook).
     #[cfg(not(target_env = "gnu"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same shape as where it does something")]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the same shape as where it does something"
+    )]
     fn close_from(&mut self, _lowest: RawFd) -> io::Result<()> {
         Ok(())
     }
@@ -210,7 +221,10 @@ pub unsafe fn clone_sibling() -> io::Result<Duplicated> {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Duplicated::Child),
         pid => {
-            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::other("no process number"))?;
+            let pid = i32::try_from(pid)
+                .ok()
+                .and_then(Pid::from_raw)
+                .ok_or_else(|| io::Error::other("no process number"))?;
             // SAFETY: the kernel has just made this descriptor for us (CLONE_PIDFD), closed on exec.
             Ok(Duplicated::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
         }
@@ -252,7 +266,9 @@ pub fn open_child(pid: Pid) -> io::Result<OwnedFd> {
 pub fn kill_and_reap(pid: Pid) {
     // Both fail only where it is gone already.
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    let _ = rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()));
+    let _ = rustix::io::retry_on_intr(|| {
+        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
+    });
 }
 
 /// How a process ended.
@@ -294,7 +310,11 @@ pub fn reap(pidfd: impl AsFd, block: bool) -> io::Result<Option<End>> {
         Ok(None) => Ok(None),
         Err(rustix::io::Errno::CHILD) => {
             // Not ours to wait for any more: either somebody reaped it, or it was adopted while it runs.
-            let ended = super::fd::poll_one(pidfd, super::fd::Interest::Read, if block { crate::Deadline::NEVER } else { crate::Deadline::now() })?;
+            let ended = super::fd::poll_one(
+                pidfd,
+                super::fd::Interest::Read,
+                if block { crate::Deadline::NEVER } else { crate::Deadline::now() },
+            )?;
             Ok(ended.then(|| exit_info(pidfd).unwrap_or(End::Unknown)))
         }
         Err(error) => Err(error.into()),
@@ -317,7 +337,8 @@ const _: () = assert!(size_of::<PidfdInfo>() == 64);
 fn exit_info(pidfd: BorrowedFd<'_>) -> Option<End> {
     const PIDFD_INFO_EXIT: u64 = 1 << 3;
     /// `_IOWR(0xFF, 11, struct pidfd_info)`
-    const PIDFD_GET_INFO: libc::Ioctl = (3 << 30 | (size_of::<PidfdInfo>() as u32) << 16 | 0xFF << 8 | 11) as libc::Ioctl;
+    const PIDFD_GET_INFO: libc::Ioctl =
+        (3 << 30 | (size_of::<PidfdInfo>() as u32) << 16 | 0xFF << 8 | 11) as libc::Ioctl;
     let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
     // SAFETY: the request's number holds the size of what the pointer leads to, and the kernel writes no more.
     let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
@@ -326,5 +347,9 @@ fn exit_info(pidfd: BorrowedFd<'_>) -> Option<End> {
     }
     // The same packing as waitpid's status: the low 7 bits the signal, bit 7 the core, the next 8 the code.
     let (signal, code) = (info.exit_code & 0x7f, info.exit_code >> 8 & 0xff);
-    Some(if signal == 0 { End::Exited(code) } else { End::Signaled { signal, core_dumped: info.exit_code & 0x80 != 0 } })
+    Some(if signal == 0 {
+        End::Exited(code)
+    } else {
+        End::Signaled { signal, core_dumped: info.exit_code & 0x80 != 0 }
+    })
 }

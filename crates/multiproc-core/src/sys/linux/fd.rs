@@ -163,7 +163,10 @@ pub fn send(
     if !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("{} descriptors do not fit in one message: send at most {MAX_FDS_PER_MESSAGE}", fds.len()),
+            format!(
+                "{} descriptors do not fit in one message: send at most {MAX_FDS_PER_MESSAGE}",
+                fds.len()
+            ),
         ));
     }
     Ok(rustix::io::retry_on_intr(|| rustix::net::sendmsg(socket.as_fd(), bufs, &mut control, flags))?)
@@ -237,7 +240,8 @@ pub fn raise_descriptor_limit() -> bool {
     if limit.current == limit.maximum {
         return false;
     }
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_ok();
+    let raised =
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_ok();
     if let (true, Some(soft)) = (raised, limit.current) {
         BEFORE_RAISE.get_or_init(|| soft);
     }
@@ -273,7 +277,9 @@ pub fn set_descriptor_limit(soft: Option<u64>) -> io::Result<()> {
 /// Tells whether `error` says that no more descriptors can be had.
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    [Errno::MFILE, Errno::NFILE, Errno::TOOMANYREFS].iter().any(|e| error.raw_os_error() == Some(e.raw_os_error()))
+    [Errno::MFILE, Errno::NFILE, Errno::TOOMANYREFS]
+        .iter()
+        .any(|e| error.raw_os_error() == Some(e.raw_os_error()))
 }
 
 /// Runs `f`, and once more with the limit of open descriptors raised if it failed for want of them.
@@ -292,7 +298,9 @@ pub fn with_descriptors<T>(mut f: impl FnMut() -> io::Result<T>) -> io::Result<T
             let limit = descriptor_limit().map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
             Err(io::Error::new(
                 error.kind(),
-                format!("no descriptor left ({error}): the limit of this process is {limit}; raise the hard limit (ulimit -Hn) or keep fewer objects open"),
+                format!(
+                    "no descriptor left ({error}): the limit of this process is {limit}; raise the hard limit (ulimit -Hn) or keep fewer objects open"
+                ),
             ))
         }
         other => other,

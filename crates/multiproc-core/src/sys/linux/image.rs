@@ -46,7 +46,10 @@ pub struct Image {
 pub fn image() -> io::Result<&'static Image> {
     static IMAGE: OnceLock<Option<Image>> = OnceLock::new();
     IMAGE.get_or_init(Image::read).as_ref().ok_or_else(|| {
-        io::Error::new(io::ErrorKind::Unsupported, "this system does not tell where the executable lies in memory")
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this system does not tell where the executable lies in memory",
+        )
     })
 }
 
@@ -78,8 +81,11 @@ impl Image {
             .filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0)
             .map(range)
             .collect::<Option<Vec<_>>>()?;
-        let notes =
-            headers.iter().filter(|header| header.p_type == libc::PT_NOTE).map(range).collect::<Option<Vec<_>>>()?;
+        let notes = headers
+            .iter()
+            .filter(|header| header.p_type == libc::PT_NOTE)
+            .map(range)
+            .collect::<Option<Vec<_>>>()?;
         Some(Image { base, text, notes, build: OnceLock::new() })
     }
 
@@ -144,7 +150,10 @@ fn build_id_in_notes(mut notes: &[u8]) -> Option<BuildId> {
 pub fn build_id_of_file(path: &Path) -> io::Result<BuildId> {
     let bytes = fs::read(path)?;
     read_build_id(&bytes).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{} is no executable of this system", path.display()))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{} is no executable of this system", path.display()),
+        )
     })
 }
 
@@ -226,7 +235,9 @@ pub fn own_executable_holds(address: usize) -> io::Result<bool> {
         // start-end perms offset major:minor inode path
         let mut fields = line.split_ascii_whitespace();
         let Some((start, end)) = fields.next().and_then(|range| range.split_once('-')) else { continue };
-        let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16)) else { continue };
+        let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16)) else {
+            continue;
+        };
         if (start..end).contains(&address) {
             use std::os::unix::fs::MetadataExt;
             return Ok(fields.nth(3).and_then(|inode| inode.parse().ok()) == Some(link.ino()));

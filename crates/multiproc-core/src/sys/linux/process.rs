@@ -107,7 +107,8 @@ pub fn open_missing_stdio() {
         let open = unsafe { libc::fcntl(number, libc::F_GETFD) } != -1;
         if !open {
             // The lowest free number is this one, since the loop runs upwards.
-            let Ok(null) = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty()) else {
+            let Ok(null) = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())
+            else {
                 continue;
             };
             std::mem::forget(null);
@@ -168,7 +169,9 @@ pub fn check_affinity(cpus: &[usize]) -> io::Result<()> {
     let allowed = rustix::thread::sched_getaffinity(None)?;
     match cpus.iter().find(|cpu| !allowed.is_set(**cpu)) {
         None if !cpus.is_empty() => Ok(()),
-        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty list of processors: name at least one")),
+        None => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty list of processors: name at least one"))
+        }
         Some(cpu) => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("processor {cpu} is not one of the {} that this process may use", allowed.count()),
@@ -240,9 +243,13 @@ unsafe extern "C" {
 /// `ResourceBusy` where this process has more than one thread: another could be reading the environment.
 pub fn replace_environment(entries: Vec<CString>) -> io::Result<()> {
     if thread_count() != 1 {
-        return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the environment cannot change under other threads"));
+        return Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "the environment cannot change under other threads",
+        ));
     }
-    let mut pointers: Vec<*const c_char> = entries.into_iter().map(|entry| entry.into_raw().cast_const()).collect();
+    let mut pointers: Vec<*const c_char> =
+        entries.into_iter().map(|entry| entry.into_raw().cast_const()).collect();
     pointers.push(std::ptr::null());
     // The C library keeps pointers into the block for as long as it likes, so it is never freed.
     let block = Vec::leak(pointers).as_ptr();
