@@ -75,6 +75,19 @@ pub fn on_both<F: Fn(StartMethod)>(limit: Limit, body: F) {
     both(&name_of::<F>(), limit, |method| guard::checked(Some(method), || body(method)));
 }
 
+/// [`on_both`], by the fork server alone.
+///
+/// # Panics
+///
+/// As [`isolated`].
+pub fn on_fork_server<F: Fn()>(limit: Limit, body: F) {
+    let name = name_of::<F>();
+    match env::var_os(ROLE) {
+        None => watch(&name, limit, Some("forkserver")),
+        Some(_) => both(&name, limit, |method| guard::checked(Some(method), &body)),
+    }
+}
+
 /// [`on_both`], where no process was started before the body.
 ///
 /// # Panics

@@ -12,10 +12,20 @@ use std::time::{Duration, Instant};
 /// # Panics
 ///
 /// It does not hold within `limit`; `what` says which condition that was.
-pub fn eventually(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+pub fn eventually(limit: Duration, what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds_within(limit, condition), "not within {limit:?}: {what}");
+}
+
+/// Waits until `condition` holds; tells whether it does within `limit`.
+pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
-    while !condition() {
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
         // tidy: sleep because nothing tells of the change that is looked for
         thread::sleep(Duration::from_millis(1));
     }

@@ -16,6 +16,7 @@ unsafe extern "C" {
     fn signal(signal: c_int, handler: usize) -> usize;
     fn recv(socket: c_int, buffer: *mut c_void, len: usize, flags: c_int) -> isize;
     fn setrlimit(resource: c_int, limits: *const u64) -> c_int;
+    fn write(fd: c_int, buffer: *const c_void, len: usize) -> isize;
     fn getpid() -> c_int;
     fn getppid() -> c_int;
 }
@@ -100,4 +101,11 @@ pub fn set_hard_descriptor_limit(limit: u64) {
     let both = [limit, limit];
     // SAFETY: the pointer leads to a soft and a hard limit, 64 bits each.
     unsafe { setrlimit(RLIMIT_NOFILE, both.as_ptr()) };
+}
+
+/// Writes to the descriptor with this number, whoever owns it.
+pub fn write_number(number: i32, bytes: &[u8]) {
+    // SAFETY: the pointer leads to as many bytes as the length says.
+    let written = unsafe { write(number, bytes.as_ptr().cast(), bytes.len()) };
+    assert_eq!(usize::try_from(written), Ok(bytes.len()));
 }

@@ -50,8 +50,8 @@ pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool)
     let mut batches = fds.chunks(MAX_FDS_PER_MESSAGE).peekable();
     let total = header.len() + body.len();
     let mut sent = 0;
+    let mut batch = batches.next().unwrap_or_default();
     while sent < total {
-        let batch = batches.next().unwrap_or_default();
         let (head, tail) =
             (header.get(sent..).unwrap_or_default(), &body[sent.saturating_sub(header.len())..]);
         // Each batch of descriptors needs a byte of its own; the last one takes all that is left.
@@ -62,7 +62,10 @@ pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool)
             [IoSlice::new(&one[..one.len().min(1)]), IoSlice::new(&[])]
         };
         match fd::send(socket, &parts, batch, wait) {
-            Ok(count) => sent += count,
+            Ok(count) => {
+                sent += count;
+                batch = batches.next().unwrap_or_default();
+            }
             // A socket that somebody made non-blocking.
             Err(error) if wait && error.kind() == io::ErrorKind::WouldBlock => {
                 fd::poll_one(socket, Interest::Write, Deadline::NEVER)?;
@@ -74,7 +77,7 @@ pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool)
             Err(error) => return Err(error),
         }
     }
-    if batches.next().is_some() {
+    if !batch.is_empty() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "more descriptors than the frame has bytes for",

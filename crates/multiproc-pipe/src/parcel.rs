@@ -5,10 +5,14 @@
 //! or in a memfd:  1 | padding                  (the frame; its first descriptor is the memfd)
 //!                     prefix | head | body     (the memfd)
 //! prefix:         head length, u32 LE | descriptors that belong to the head, u16 LE
+//!                     | checksum of these and the head, u64 LE
 //! ```
 //!
 //! Everything above 32 KiB goes through a sealed memfd, so that a parcel always fits into the socket's buffer: on a
 //! socket that holds little else, handing it over never waits for the other side.
+//!
+//! The checksum is there because a head holds addresses of code: a damaged one must not be followed. The body is
+//! the user's data, which decoding checks.
 
 use crate::frame::{self, Frame, FrameError, Reader};
 use multiproc_core::Deadline;
@@ -25,7 +29,9 @@ const INLINE: usize = 32 << 10;
 const IN_FRAME: u8 = 0;
 const IN_MEMFD: u8 = 1;
 /// Bytes before the head.
-const PREFIX: usize = 6;
+const PREFIX: usize = COUNTS + 8;
+/// The bytes of the prefix that are counts.
+const COUNTS: usize = 6;
 
 /// A parcel that arrived.
 #[derive(Debug)]
@@ -55,7 +61,9 @@ pub fn send<H: Serialize>(socket: impl AsFd, head: &H, body: &Encoded, wait: boo
     };
     let mut prefix = [0; PREFIX];
     prefix[..4].copy_from_slice(&head_len.to_le_bytes());
-    prefix[4..].copy_from_slice(&head_fds.to_le_bytes());
+    prefix[4..COUNTS].copy_from_slice(&head_fds.to_le_bytes());
+    let sum = checksum(&prefix[..COUNTS], &head.bytes);
+    prefix[COUNTS..].copy_from_slice(&sum.to_le_bytes());
     let parts: [&[u8]; 3] = [&prefix, &head.bytes, &body.bytes];
     let fds = head.fds.iter().chain(&body.fds).map(|fd| fd.as_fd());
     if 1 + PREFIX + head.bytes.len() + body.bytes.len() <= INLINE {
@@ -85,7 +93,7 @@ pub fn recv(reader: &mut Reader, socket: impl AsFd, deadline: Deadline) -> Resul
         _ => return Err(invalid("a message of no known form")),
     };
     let bytes = content.bytes();
-    let Some(&[a, b, c, d, e, f]) = bytes.get(start..start + PREFIX) else {
+    let Some(&[a, b, c, d, e, f, ref sum @ ..]) = bytes.get(start..start + PREFIX) else {
         return Err(invalid("a message that ends before its head"));
     };
     let head = start + PREFIX..start + PREFIX + u32::from_le_bytes([a, b, c, d]) as usize;
@@ -93,8 +101,21 @@ pub fn recv(reader: &mut Reader, socket: impl AsFd, deadline: Deadline) -> Resul
     if head.end > bytes.len() || head_fds > fds.len() {
         return Err(invalid("a message whose head is longer than itself"));
     }
+    if *sum != checksum(&bytes[start..start + COUNTS], &bytes[head.clone()]).to_le_bytes() {
+        return Err(invalid("a message whose checksum is wrong"));
+    }
     let body_fds = fds.split_off(head_fds);
     Ok(Parcel { content, head, head_fds: fds, fds: body_fds })
+}
+
+/// FNV-1a over 8 bytes at a time: against accidents, not against an enemy.
+fn checksum(counts: &[u8], head: &[u8]) -> u64 {
+    counts.chunks(8).chain(head.chunks(8)).fold(0xcbf2_9ce4_8422_2325, |sum: u64, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        // Each step is one to one, so a change within one word always shows; the turn brings high bits down.
+        (sum ^ u64::from_le_bytes(word)).wrapping_mul(0x100_0000_01b3).rotate_left(17)
+    })
 }
 
 impl Content {

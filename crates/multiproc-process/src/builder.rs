@@ -7,7 +7,7 @@ use crate::spawner::{self, Program};
 use crate::start::{Identity, ParentIdentity, Role, Settings, Start, StartFd};
 use crate::stdio::{self, Pipes};
 use crate::{Process, SpawnError, Stdio, executable, hook};
-use multiproc_core::Message;
+use multiproc_core::{Deadline, Message};
 use multiproc_core::codec::{self, Carried, Encoded};
 use multiproc_core::sys::child::BOOT_FD;
 use multiproc_core::sys::image::image;
@@ -26,6 +26,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// How often a start is tried again when the fork server dies under it.
 const ATTEMPTS: usize = 5;
+
+const SIGKILL: i32 = 9;
 
 /// How a process comes to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -275,7 +277,6 @@ fn execute(description: Description, role: Role, arguments: &Encoded) -> Result<
     let Description { identity, environment, stdio, settings, .. } = description;
     let (socket, theirs) = fd::with_descriptors(fd::socket_pair)?;
     let start = Start { build: build()?, role, identity: identity.clone(), parent, settings };
-    send_start(&socket, &start, arguments)?;
     let mut env = environment;
     env.push(CString::new(format!("{}={BOOT_FD}", hook::MARKER)).map_err(io::Error::from)?);
     let program = Program {
@@ -290,8 +291,16 @@ fn execute(description: Description, role: Role, arguments: &Encoded) -> Result<
         io::Error::new(error.kind(), format!("the executable cannot be started: {error}"))
     })?;
     let child = Description::child(&identity, id, pidfd);
-    if matches!(role, Role::Call(_)) {
-        registry::add(Arc::clone(&child))?;
+    // Only now that we have a descriptor of it: before it has its orders it cannot end by itself, so nobody else's
+    // wait can have taken it away in between.
+    let sent = send_start(&socket, &start, arguments).and_then(|()| match role {
+        Role::Call(_) => registry::add(Arc::clone(&child)),
+        Role::ForkServer => Ok(()),
+    });
+    if let Err(error) = sent {
+        child.signal(SIGKILL)?;
+        child.wait(Deadline::NEVER)?;
+        return Err(error.into());
     }
     Ok(Started { child, socket, reader: Reader::new() })
 }
@@ -362,9 +371,14 @@ fn start_server() -> Result<(Arc<Child>, OwnedFd, Vec<CString>), SpawnError> {
 }
 
 fn send_start(socket: &OwnedFd, start: &Start, arguments: &Encoded) -> io::Result<()> {
-    parcel::send(socket, start, arguments, false).map_err(|error| {
-        io::Error::new(error.kind(), format!("the arguments cannot be handed over: {error}"))
-    })
+    match parcel::send(socket, start, arguments, false) {
+        // The child is dead already, which its status tells better.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => {
+            Err(io::Error::new(error.kind(), format!("the arguments cannot be handed over: {error}")))
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 fn build() -> io::Result<Vec<u8>> {

@@ -4,10 +4,10 @@
 //! (`PR_SET_PDEATHSIG`) comes when the *thread* that forked it ends.
 
 use crate::registry::Child;
-use multiproc_core::Deadline;
 use multiproc_core::sys::child::{self, Exec};
 use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::sys::process;
+use multiproc_core::{Bell, Deadline};
 use parking_lot::Mutex;
 use std::ffi::CString;
 use std::io;
@@ -35,7 +35,7 @@ enum Request {
 struct Spawner {
     owner: u32,
     requests: Sender<Request>,
-    bell: Arc<OwnedFd>,
+    bell: Arc<Bell>,
 }
 
 static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
@@ -62,12 +62,12 @@ fn ask(request: Request) -> io::Result<()> {
     }
     let Some(Spawner { requests, bell, .. }) = &*spawner else { unreachable!("set above") };
     requests.send(request).map_err(|_| io::Error::other("the thread that makes processes has ended"))?;
-    fd::eventfd_signal(bell);
+    bell.ring();
     Ok(())
 }
 
 fn start(owner: u32) -> io::Result<Spawner> {
-    let bell = Arc::new(fd::with_descriptors(fd::eventfd)?);
+    let bell = Arc::new(Bell::new()?);
     let (requests, received) = mpsc::channel();
     let heard = Arc::clone(&bell);
     thread::Builder::new().name("multiproc-spawner".to_owned()).spawn(move || {
@@ -78,7 +78,7 @@ fn start(owner: u32) -> io::Result<Spawner> {
     Ok(Spawner { owner, requests, bell })
 }
 
-fn serve(bell: &OwnedFd, requests: &Receiver<Request>) {
+fn serve(bell: &Bell, requests: &Receiver<Request>) {
     let mut detached: Vec<Arc<Child>> = Vec::new();
     loop {
         let polled: Vec<_> = [bell.as_fd()]
@@ -90,7 +90,7 @@ fn serve(bell: &OwnedFd, requests: &Receiver<Request>) {
             // More children than poll may watch at a time (RLIMIT_NOFILE was lowered): look at each, not too often.
             thread::sleep(Duration::from_millis(10));
         }
-        fd::eventfd_drain(bell);
+        bell.hear();
         loop {
             match requests.try_recv() {
                 Ok(Request::Execute(program, answer)) => {

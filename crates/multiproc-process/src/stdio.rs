@@ -3,6 +3,8 @@ use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
 
+const EBADF: i32 = 9;
+
 /// What a child gets as one of its standard descriptors.
 ///
 /// The default is as in Python: nothing to read from standard input, and the parent's standard output and error.
@@ -61,17 +63,17 @@ pub(crate) fn open([stdin, stdout, stderr]: [Stdio; 3]) -> io::Result<([OwnedFd;
     let mut pipes = Pipes::default();
     let stdin = match stdin.0 {
         Kind::Piped => {
-            let (reader, writer) = io::pipe()?;
+            let (reader, writer) = fd::with_descriptors(io::pipe)?;
             pipes.stdin = Some(writer);
-            fd::dup_high(reader)?
+            dup_high(reader)?
         }
         other => plain(other, io::stdin())?,
     };
     let mut output = |kind, own: &dyn AsFd, pipe: fn(&mut Pipes) -> &mut Option<PipeReader>| match kind {
         Kind::Piped => {
-            let (reader, writer) = io::pipe()?;
+            let (reader, writer) = fd::with_descriptors(io::pipe)?;
             *pipe(&mut pipes) = Some(reader);
-            fd::dup_high(writer)
+            dup_high(writer)
         }
         other => plain(other, own),
     };
@@ -80,14 +82,18 @@ pub(crate) fn open([stdin, stdout, stderr]: [Stdio; 3]) -> io::Result<([OwnedFd;
     Ok(([stdin, stdout, stderr], pipes))
 }
 
+fn dup_high(fd: impl AsFd) -> io::Result<OwnedFd> {
+    fd::with_descriptors(|| fd::dup_high(&fd))
+}
+
 fn plain(kind: Kind, own: impl AsFd) -> io::Result<OwnedFd> {
     match kind {
-        Kind::Fd(fd) => fd::dup_high(fd),
-        Kind::Inherit => match fd::dup_high(own) {
+        Kind::Fd(fd) => dup_high(fd),
+        Kind::Inherit => match dup_high(own) {
             // The parent has closed its own.
-            Err(error) if !fd::is_out_of_descriptors(&error) => fd::dup_high(fd::open_null()?),
+            Err(error) if error.raw_os_error() == Some(EBADF) => dup_high(fd::with_descriptors(fd::open_null)?),
             other => other,
         },
-        Kind::Null | Kind::Piped => fd::dup_high(fd::open_null()?),
+        Kind::Null | Kind::Piped => dup_high(fd::with_descriptors(fd::open_null)?),
     }
 }

@@ -36,3 +36,11 @@ mod server;
 
 /// The child dies while it starts.
 mod startup;
+/// Start-up messages that are damaged.
+mod boot;
+
+/// Code that runs before `main`.
+mod constructors;
+
+/// Programs in odd states: moved, deleted, with closed descriptors, before `main`, forked.
+mod places;

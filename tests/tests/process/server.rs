@@ -2,7 +2,7 @@ use multiproc_core::sys::process::{open_pidfd, send_signal};
 use multiproc_pipe::{Fd, one_way};
 use multiproc_process::{Process, StartMethod};
 use multiproc_tests::proc::Newcomers;
-use multiproc_tests::{Limit, eventually, on_both, proc};
+use multiproc_tests::{Limit, eventually, on_fork_server, proc};
 use std::fs::File;
 use std::io::Write;
 use std::sync::mpsc;
@@ -28,18 +28,9 @@ fn spawn_by_server() -> Process<u32> {
     Process::builder().start_method(StartMethod::ForkServer).spawn(20, |n| n + 1).unwrap()
 }
 
-/// Runs the body where a fork server runs.
-fn with_server(body: fn()) {
-    on_both(Limit::default(), |method| {
-        if method == StartMethod::ForkServer {
-            body();
-        }
-    });
-}
-
 #[test]
 fn one_server_for_all_children() {
-    with_server(|| {
+    on_fork_server(Limit::default(), || {
         let first = server();
         for _ in 0..20 {
             assert_eq!(spawn_by_server().join().unwrap(), 21);
@@ -50,7 +41,7 @@ fn one_server_for_all_children() {
 
 #[test]
 fn killed_between_starts() {
-    with_server(|| {
+    on_fork_server(Limit::default(), || {
         for round in 0..50 {
             let old = server();
             kill(old);
@@ -66,7 +57,7 @@ fn killed_between_starts() {
 
 #[test]
 fn its_children_do_not_notice() {
-    with_server(|| {
+    on_fork_server(Limit::default(), || {
         let (reader, writer) = one_way::<u32>().unwrap();
         let old = server();
         let child = Process::spawn(reader, |reader| {
@@ -86,7 +77,7 @@ fn its_children_do_not_notice() {
 
 #[test]
 fn killed_while_it_starts_children() {
-    with_server(|| {
+    on_fork_server(Limit::default(), || {
         let (orders, ordered) = mpsc::channel::<(u32, Duration)>();
         let killer = thread::spawn(move || {
             for (id, delay) in ordered {
@@ -121,7 +112,7 @@ fn killed_while_it_starts_children() {
 
 #[test]
 fn killed_while_it_starts_itself() {
-    with_server(|| {
+    on_fork_server(Limit::default(), || {
         let old = server();
         for round in 0..100u64 {
             kill(server());

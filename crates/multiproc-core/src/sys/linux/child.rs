@@ -248,7 +248,14 @@ pub unsafe fn fork() -> io::Result<Duplicated> {
         0 => Ok(Duplicated::Child),
         pid => {
             let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("no process number"))?;
-            Ok(Duplicated::Parent(pid, open_child(pid)?))
+            match super::fd::with_descriptors(|| open_child(pid)) {
+                Ok(pidfd) => Ok(Duplicated::Parent(pid, pidfd)),
+                Err(error) => {
+                    // Nobody could wait for it: it must not run.
+                    kill_and_reap(pid);
+                    Err(error)
+                }
+            }
         }
     }
 }
