@@ -4,16 +4,19 @@
 //! - [`codec`]: messages as bytes and descriptors: postcard's format with limits and carried handles.
 //! - [`Deadline`]: one instant that bounds a whole call.
 //! - [`Name`]: a checked name of a shared object.
+//! - [`Bell`]: what wakes a thread that sleeps in `poll`.
 //! - [`sync`]: the seam behind which loom takes the place of `std`'s atomics.
 //!
 //! This crate is an implementation detail: use `multiproc` or one of the crates above.
 
+mod bell;
 pub mod codec;
 mod deadline;
 mod name;
 pub mod sync;
 pub mod sys;
 
+pub use bell::Bell;
 pub use codec::Message;
 pub use deadline::Deadline;
 pub use name::{Name, NameError};

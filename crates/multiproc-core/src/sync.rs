@@ -1,7 +1,7 @@
-//! The loom seam: atomics and cells that a model checker can take over.
+//! The loom seam: atomics that a model checker can take over.
 //!
-//! Everything in this workspace that synchronises through memory imports from here, never from
-//! `std::sync::atomic`, so that `RUSTFLAGS="--cfg loom"` replaces all of it at once.
+//! What synchronises by an algorithm of its own imports from here, so that `RUSTFLAGS="--cfg loom"` replaces it and
+//! `tests/loom.rs` can try every order. Plain flags and counters, which order nothing, use `std`.
 
 /// Atomics and their orderings.
 pub mod atomic {

@@ -3,10 +3,10 @@ use crate::backend::{Local, LocalOptions};
 use crate::result::{AsyncResult, Inbox, Promise};
 use crate::stream::Results;
 use crate::supervisor::Handle;
-use multiproc_core::sync::atomic::{AtomicU64, Ordering};
 use multiproc_core::{Message, codec};
 use multiproc_process::{Remote, StartMethod, cpu_count};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fmt, io, thread};
 
 /// How many tasks for each worker an iterator hands in before their results are taken.

@@ -3,16 +3,14 @@
 use crate::TaskError;
 use crate::backend::{Backend, Envelope, Event, Shutdown, TaskId};
 use crate::result::{Promise, finished};
-use multiproc_core::Deadline;
 use multiproc_core::codec::Encoded;
-use multiproc_core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use multiproc_core::sys::fd;
+use multiproc_core::{Bell, Deadline};
 use multiproc_process::Remote;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -44,9 +42,8 @@ pub(crate) struct Handle(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     commands: Sender<Command>,
-    bell: Arc<OwnedFd>,
-    /// The bell has been rung and not been heard yet, so that a burst of tasks costs one system call.
-    rung: AtomicBool,
+    /// Wakes the supervisor; a burst of tasks costs one system call.
+    bell: Bell,
     /// No task is taken any more. Held for reading while one is handed in, so that none slips in after a close.
     closed: RwLock<bool>,
     jobs: AtomicU64,
@@ -57,12 +54,10 @@ struct Inner {
 impl Handle {
     /// Starts a supervisor for `backend`, whose workers have these numbers.
     pub(crate) fn start(name: String, backend: Box<dyn Backend>, workers: Vec<u32>) -> io::Result<Handle> {
-        let bell = Arc::new(fd::with_descriptors(fd::eventfd)?);
         let (commands, received) = mpsc::channel();
         let handle = Handle(Arc::new(Inner {
             commands,
-            bell,
-            rung: AtomicBool::new(false),
+            bell: Bell::new()?,
             closed: RwLock::new(false),
             jobs: AtomicU64::new(0),
             workers: Mutex::new(workers),
@@ -130,10 +125,7 @@ impl Handle {
     fn command(&self, command: Command) {
         // A supervisor that has ended takes no orders; what they carry is dropped, which breaks the promises.
         let _ = self.0.commands.send(command);
-        // BELL: AcqRel, with the supervisor's swap: whoever finds it rung has sent before the supervisor looks.
-        if !self.0.rung.swap(true, Ordering::AcqRel) {
-            fd::eventfd_signal(&self.0.bell);
-        }
+        self.0.bell.ring();
     }
 }
 
@@ -180,9 +172,7 @@ impl Supervisor {
 
     /// Does what the callers have ordered; tells whether to end at once.
     fn obey(&mut self) -> bool {
-        fd::eventfd_drain(&self.inner.bell);
-        // BELL: AcqRel, with the swap in `command`: what was sent before a ring that we take back is seen below.
-        self.inner.rung.swap(false, Ordering::AcqRel);
+        self.inner.bell.hear();
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Run(task) => self.queue.push_back(task),

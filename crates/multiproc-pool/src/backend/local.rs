@@ -9,9 +9,8 @@
 
 use super::wire::{Answer, AnswerKind, IDLE, Task, WorkerArgs};
 use super::{Backend, Envelope, Event, Outcome, Payload, Shutdown, TaskId, worker};
-use multiproc_core::Deadline;
-use multiproc_core::sync::atomic::{AtomicU64, Ordering};
 use multiproc_core::sys::fd::{self, Interest};
+use multiproc_core::{Bell, Deadline};
 use multiproc_pipe::Fd;
 use multiproc_pipe::frame::{FrameError, Reader};
 use multiproc_pipe::parcel;
@@ -20,7 +19,7 @@ use multiproc_shm::Shared;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Work that may lie in a worker's socket.
@@ -210,7 +209,7 @@ impl Backend for Local {
         self.waiting.push_back(envelope);
     }
 
-    fn poll(&mut self, bell: &Arc<OwnedFd>, deadline: Deadline, events: &mut Vec<Event>) -> io::Result<()> {
+    fn poll(&mut self, bell: &Bell, deadline: Deadline, events: &mut Vec<Event>) -> io::Result<()> {
         self.refill(events);
         self.hand_out(events);
         let deadline = match (self.pause, deadline.instant()) {

@@ -11,12 +11,10 @@ mod worker;
 pub(crate) use local::{Local, LocalOptions};
 
 use multiproc_core::codec::{self, DecodeError, Encoded};
-use multiproc_core::{Deadline, Message};
+use multiproc_core::{Bell, Deadline, Message};
 use multiproc_pipe::parcel::Parcel;
 use multiproc_process::{ExitStatus, Panic, Remote};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 /// Numbers the tasks of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,8 +88,8 @@ pub(crate) trait Backend: Send {
     /// Takes an envelope; only while there is credit.
     fn submit(&mut self, envelope: Envelope);
 
-    /// Waits for something to happen until the deadline, or until `bell` is readable, and tells what did.
-    fn poll(&mut self, bell: &Arc<OwnedFd>, deadline: Deadline, events: &mut Vec<Event>) -> io::Result<()>;
+    /// Waits for something to happen until the deadline, or for `bell` to ring, and tells what did.
+    fn poll(&mut self, bell: &Bell, deadline: Deadline, events: &mut Vec<Event>) -> io::Result<()>;
 
     /// Ends the workers and waits for their end.
     fn shut_down(&mut self, how: Shutdown);

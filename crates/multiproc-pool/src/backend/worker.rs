@@ -3,10 +3,10 @@
 use super::wire::{Answer, AnswerKind, IDLE, Task, WorkerArgs};
 use multiproc_core::Deadline;
 use multiproc_core::codec::Encoded;
-use multiproc_core::sync::atomic::Ordering;
 use multiproc_pipe::frame::Reader;
 use multiproc_pipe::parcel;
 use multiproc_process::CallError;
+use std::sync::atomic::Ordering;
 
 /// The function that a worker process runs.
 pub(super) fn run(args: WorkerArgs) {
