@@ -23,15 +23,11 @@ pub(crate) fn checked(method: Option<StartMethod>, body: impl FnOnce()) {
     body();
     // As text: the infos themselves would keep the descriptors open.
     let waits_for = format!("{:?}", active_children());
-    eventually(
-        SETTLE,
-        &format!("no zombie, no child left: {:?}, {waits_for}", proc::own_children()),
-        || {
-            active_children();
-            let left = proc::own_children();
-            left.iter().all(|child| child.state != 'Z') && (method.is_none() || left.len() == children)
-        },
-    );
+    eventually(SETTLE, &format!("no zombie, no child left: {:?}, {waits_for}", proc::own_children()), || {
+        active_children();
+        let left = proc::own_children();
+        left.iter().all(|child| child.state != 'Z') && (method.is_none() || left.len() == children)
+    });
     if method.is_some() {
         // The thread that reaps what was detached drops its descriptor a moment after.
         let mut after = Vec::new();

@@ -15,5 +15,7 @@ pub mod proc;
 pub mod raw;
 
 pub use bytes::Bytes;
-pub use isolate::{Limit, isolated, isolated_for, isolated_in_role, on_both, on_both_fresh, on_fork_server, role_command};
+pub use isolate::{
+    Limit, isolated, isolated_for, isolated_in_role, on_both, on_both_fresh, on_fork_server, role_command,
+};
 pub use proc::eventually;

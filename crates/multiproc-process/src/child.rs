@@ -96,6 +96,7 @@ fn begin(socket: OwnedFd, start: Start, remote: Remote, parcel: Parcel) -> ! {
     let (name, tied) = (start.identity.name.clone(), start.identity.tied);
     let parent = Arc::clone(&start.parent.pidfd.0);
     info::become_child(start.identity, start.parent);
+    process::set_thread_name(&name);
     hook::booted();
     let socket = Arc::clone(REPORT.get_or_init(|| Arc::new(socket)));
 

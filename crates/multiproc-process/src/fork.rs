@@ -25,6 +25,7 @@ use std::os::fd::{AsFd, OwnedFd};
 pub(crate) fn serve(control: OwnedFd) -> OwnedFd {
     // A ctrl-C is meant for the program, not for its helper; the children get the old behaviour back.
     let terminal = process::ignore_terminal_signals();
+    process::set_thread_name(&forkserver::mark(process::id()));
     let mut reader = Reader::new();
     loop {
         let boot = match reader.read(&control, REQUEST.len(), Deadline::NEVER) {

@@ -12,9 +12,11 @@
 //! ```
 //!
 //! If the server dies before it answers, the boot socket tells whether there is a child: it says Hello before it
-//! does anything else, and where there is none the socket ends. So no start is ever done twice.
+//! does anything else, and where there is none the socket ends. So no start is ever done twice. A child that was
+//! killed before its Hello would be a zombie that nobody knows: until it has its orders it bears the mark of its
+//! server as its name, by which it is found.
 
-use crate::registry::Child;
+use crate::registry::{self, Child};
 use crate::start::Reply;
 use multiproc_core::Deadline;
 use multiproc_core::sys::child::{Pid, kill_and_reap};
@@ -154,7 +156,9 @@ impl ServerGuard {
     }
 
     /// Makes a child with `theirs` as its boot socket; `ours` and its `reader` are the other end.
-    pub(crate) fn make(mut self, theirs: OwnedFd, ours: &OwnedFd, reader: &mut Reader) -> io::Result<Made> {
+    ///
+    /// The guard must not be dropped before the child is registered: until then, a look for the lost finds it.
+    pub(crate) fn make(&mut self, theirs: OwnedFd, ours: &OwnedFd, reader: &mut Reader) -> io::Result<Made> {
         let Server { socket, reader: answers, .. } = self.server();
         let asked = frame::write(&*socket, REQUEST, &[theirs.as_fd()], true);
         drop(theirs);
@@ -173,15 +177,19 @@ impl ServerGuard {
                 // It may only be deaf: what it makes of our request must be decided before we look.
                 let _ = server.child.signal(9);
                 server.child.wait(Deadline::NEVER)?;
-                drop(server);
-                orphan(ours, reader)
+                orphan(ours, reader, server.child.id)
             }
         }
     }
 }
 
+/// The name of the server with this number, and of its children until they have their orders.
+pub(crate) fn mark(server: u32) -> String {
+    format!("mp-fork-{server}")
+}
+
 /// Looks whether a server that died without an answer has made a child all the same.
-fn orphan(ours: &OwnedFd, reader: &mut Reader) -> io::Result<Made> {
+fn orphan(ours: &OwnedFd, reader: &mut Reader, server: u32) -> io::Result<Made> {
     match parcel::recv(reader, ours, Deadline::NEVER) {
         Ok(mut parcel) => match parcel.take_head() {
             Ok(Reply::Hello { id }) => match fd::with_descriptors(|| process::open_pidfd(id)) {
@@ -198,7 +206,15 @@ fn orphan(ours: &OwnedFd, reader: &mut Reader) -> io::Result<Made> {
             },
             _ => Err(io::Error::other("the child's first words make no sense")),
         },
-        Err(FrameError::Eof | FrameError::Torn { .. }) => Ok(Made::ServerDied),
+        Err(FrameError::Eof | FrameError::Torn { .. }) => {
+            let known = registry::ids();
+            for lost in process::children_named(&mark(server)) {
+                if !known.contains(&lost.as_raw_nonzero().get().cast_unsigned()) {
+                    kill_and_reap(lost);
+                }
+            }
+            Ok(Made::ServerDied)
+        }
         Err(error) => Err(io::Error::other(error)),
     }
 }

@@ -107,6 +107,11 @@ pub(crate) fn hold() -> impl Drop {
     CHILDREN.lock()
 }
 
+/// The numbers of the children that have not been waited for.
+pub(crate) fn ids() -> Vec<u32> {
+    own_children().iter().map(|child| child.id).collect()
+}
+
 fn own_children() -> Vec<Arc<Child>> {
     let id = process::id();
     CHILDREN.lock().iter().filter(|child| child.owner == id).cloned().collect()

@@ -158,7 +158,8 @@ fn garbage() {
                 })
                 .collect();
             boot(&bytes, &[parent.as_fd()]).assert_refused(&format!("{len} bytes of garbage"));
-            boot(&framed(&bytes), &[parent.as_fd()]).assert_refused(&format!("a frame of {len} bytes of garbage"));
+            boot(&framed(&bytes), &[parent.as_fd()])
+                .assert_refused(&format!("a frame of {len} bytes of garbage"));
             let zeros = vec![0; len];
             boot(&framed(&zeros), &[]).assert_refused(&format!("a frame of {len} zeros"));
         }
@@ -270,7 +271,10 @@ fn damaged_answers_are_errors_in_the_parent() {
             let child = Process::spawn(answer.to_vec(), interfere).unwrap();
             assert!(child.wait().unwrap().success());
             let error = child.join().unwrap_err();
-            assert!(matches!(error, JoinError::Exited { code: 0 } | JoinError::Decode), "{answer:?}: {error}");
+            assert!(
+                matches!(error, JoinError::Exited { code: 0 } | JoinError::Decode),
+                "{answer:?}: {error}"
+            );
         }
     });
 }

@@ -34,10 +34,10 @@ mod exit;
 /// The fork server dies.
 mod server;
 
-/// The child dies while it starts.
-mod startup;
 /// Start-up messages that are damaged.
 mod boot;
+/// The child dies while it starts.
+mod startup;
 
 /// Code that runs before `main`.
 mod constructors;

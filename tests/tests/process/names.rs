@@ -1,7 +1,7 @@
 use multiproc_core::sys::process::{open_pidfd, send_signal};
 use multiproc_pipe::{PipeReader, one_way};
 use multiproc_process::{Process, active_children, current_process, parent_process};
-use multiproc_tests::{Limit, on_both, on_both_fresh, raw};
+use multiproc_tests::{Limit, on_both, on_both_fresh, proc, raw};
 use std::time::Duration;
 
 fn own_name(_: ()) -> String {
@@ -128,10 +128,12 @@ fn daemons_say_so_and_may_have_children() {
 #[test]
 fn the_function_runs_on_a_thread_with_the_name_of_the_process() {
     on_both(Limit::default(), |_| {
-        let child = Process::builder()
-            .name("counter")
-            .spawn((), |()| std::thread::current().name().map(str::to_owned));
-        assert_eq!(child.unwrap().join().unwrap().as_deref(), Some("counter"));
+        let child = Process::builder().name("counter").spawn((), |()| {
+            // What ps shows is the main thread's.
+            let shown = proc::entry(std::process::id()).unwrap().name;
+            (std::thread::current().name().map(str::to_owned), shown)
+        });
+        assert_eq!(child.unwrap().join().unwrap(), (Some("counter".to_owned()), "counter".to_owned()));
         let error = Process::builder().name("a\0b").spawn((), |()| ()).unwrap_err();
         assert!(error.to_string().contains("NUL"), "{error}");
         let long = "n".repeat(300);

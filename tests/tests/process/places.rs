@@ -30,9 +30,9 @@ fn copy_to(folder: &tempfile::TempDir) -> PathBuf {
 fn starts_by_both_methods() {
     use multiproc_process::StartMethod::{ForkServer, Spawn};
     for method in [Spawn, ForkServer] {
-        let nested = Process::builder().start_method(method).spawn(1, |n| {
-            n + Process::spawn(2, |n| n * 10).unwrap().join().unwrap()
-        });
+        let nested = Process::builder()
+            .start_method(method)
+            .spawn(1, |n| n + Process::spawn(2, |n| n * 10).unwrap().join().unwrap());
         assert_eq!(nested.unwrap().join().unwrap(), 21, "{method:?}");
     }
 }
@@ -83,11 +83,15 @@ fn the_root_of_a_program_without_standard_descriptors() {
         let here = role_command();
         for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
             let mut command = Command::new("/bin/sh");
-            command.args(["-c", &format!("exec \"$@\" {closed}"), "sh"]).arg(this_program()).args(here.get_args());
+            command
+                .args(["-c", &format!("exec \"$@\" {closed}"), "sh"])
+                .arg(this_program())
+                .args(here.get_args());
             for (name, value) in here.get_envs() {
                 command.env(name, value.unwrap());
             }
-            let status = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status();
+            let status =
+                command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status();
             assert!(status.unwrap().success(), "{closed}");
         }
     });

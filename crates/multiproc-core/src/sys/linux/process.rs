@@ -202,6 +202,33 @@ pub fn thread_count() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count())
 }
 
+/// Names the calling thread, as ps and top show it: its first 15 bytes, up to a NUL.
+pub fn set_thread_name(name: &str) {
+    let bytes = name.bytes().take(15).take_while(|byte| *byte != 0).collect::<Vec<u8>>();
+    if let Ok(name) = CString::new(bytes) {
+        // A name is a comfort: without /proc or with a filter it goes without.
+        let _ = rustix::thread::set_name(&name);
+    }
+}
+
+/// The children of this process whose main thread has this name, zombies included; looks at every process there is.
+pub fn children_named(name: &str) -> Vec<Pid> {
+    let own = id().to_string();
+    let is_one = |stat: &str| {
+        // id (name) state parent …
+        let (before, after) = stat.rsplit_once(") ")?;
+        let (_, found) = before.split_once(" (")?;
+        Some(found == name && after.split(' ').nth(1)? == own)
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let found = entries.filter_map(|entry| {
+        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        is_one(&stat)?.then_some(pid)
+    });
+    found.collect()
+}
+
 /// Tells whether this program runs with more rights than who started it, so that the environment is not to be trusted.
 pub fn is_elevated() -> bool {
     // SAFETY: getauxval has no conditions.
