@@ -1,0 +1,14 @@
+//! Connections between processes.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+/// Messages of all sizes, from several threads.
+mod messages;
+
+/// Time-outs, and waiting for many.
+mod waiting;
+
+/// Messages that hold handles.
+mod handles;
+
+/// The end of the other side: orderly, in the middle of a message, by a kill.
+mod ends;
