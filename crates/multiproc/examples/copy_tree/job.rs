@@ -62,14 +62,16 @@ fn copy_file(source: &Path, partial: &Path, verify: bool) -> io::Result<u64> {
     let before = from.metadata()?;
     let to = create(partial)?;
     let bytes = copy_range(&from, &to, 0, u64::MAX, is_sparse(&before))?;
-    // A hole at the end is not written, only measured.
-    to.set_len(bytes)?;
+    if is_sparse(&before) {
+        // A hole at the end is not written, only measured.
+        to.set_len(bytes)?;
+    }
     let attributes = Attributes::of(&before);
     if !attributes.still_hold(&from.metadata()?) {
         return Err(changed());
     }
     if verify {
-        compare(&from, &File::open(partial)?, 0, bytes)?;
+        compare(&from, &to, 0, bytes)?;
     }
     told("its mode and times cannot be set", attributes.apply(&to))?;
     Ok(bytes)
@@ -88,22 +90,24 @@ fn copy_part(source: &Path, partial: &Path, start: u64, length: u64, verify: boo
 }
 
 fn copy_link(source: &Path, partial: &Path) -> io::Result<()> {
-    remove_leftover(partial)?;
-    told("cannot be linked", symlink(fs::read_link(source)?, partial))
+    let leads_to = told("cannot be read", fs::read_link(source))?;
+    told("its copy cannot be created", anew(partial, || symlink(&leads_to, partial)))
 }
 
 /// Creates a temporary file that is nobody else's business yet.
 pub(crate) fn create(partial: &Path) -> io::Result<File> {
-    remove_leftover(partial)?;
-    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(partial);
-    told("its copy cannot be created", created)
+    let make = || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(partial);
+    told("its copy cannot be created", anew(partial, make))
 }
 
-/// Removes what a worker that died over the same job may have left.
-fn remove_leftover(partial: &Path) -> io::Result<()> {
-    match fs::remove_file(partial) {
-        Err(error) if error.kind() != ErrorKind::NotFound => told("a leftover cannot be removed", Err(error)),
-        _ => Ok(()),
+/// Makes something under a temporary name, in place of what a worker that died over the same job may have left.
+fn anew<T>(partial: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match make() {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fs::remove_file(partial)?;
+            make()
+        }
+        result => result,
     }
 }
 
@@ -132,8 +136,10 @@ fn copy_range(from: &File, to: &File, start: u64, length: u64, sparse: bool) -> 
         return copy_sparse(from, to, start, length);
     }
     let (mut from, mut to) = (from, to);
-    from.seek(SeekFrom::Start(start))?;
-    to.seek(SeekFrom::Start(start))?;
+    if start > 0 {
+        from.seek(SeekFrom::Start(start))?;
+        to.seek(SeekFrom::Start(start))?;
+    }
     // Between files, std lets the kernel copy (copy_file_range), which shares the blocks where the file system can.
     io::copy(&mut io::Read::take(from, length), &mut to)
 }

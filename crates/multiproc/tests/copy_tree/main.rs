@@ -1,26 +1,21 @@
 //! Drives the built example `copy_tree` as a user does: smoke, kinds of files, limits, errors, interruption, crash.
 //!
 //! `cargo test` builds the examples of a package before it runs the package's tests.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+mod run;
+mod tree;
+
+use run::{Run, eventually, marked, program, signal};
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
-use std::{env, thread};
+use std::path::Path;
+use std::process::Command;
 use tempfile::TempDir;
-
-const MIB: u64 = 1 << 20;
-/// What no test comes near unless something hangs.
-const LIMIT: Duration = Duration::from_secs(120);
-/// Marks the processes of one run, children included, by an entry of their environment.
-const MARK: &str = "COPY_TREE_TEST";
+use tree::{MIB, Tree, assert_same, date, noise};
 
 // ---------------------------------------------------------------------------------------------------------- smoke
 
@@ -309,271 +304,9 @@ fn the_next_run_removes_what_a_killed_one_left() {
     tree.sparse("large", 70 * MIB, &[0]);
     let said = tree.copy(&[]);
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert_eq!(tree.partials(), [other.clone()]);
+    assert_eq!(tree.partials(), std::slice::from_ref(&other));
     fs::remove_file(other).unwrap();
     date(&tree.source());
     date(&tree.dest());
     tree.assert_copied();
-}
-
-// ---------------------------------------------------------------------------------------------------------- helpers
-
-/// A run of the program.
-struct Run {
-    child: Child,
-    mark: String,
-}
-
-/// How a run ended, and what it said.
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Run {
-    fn start(args: &[&OsStr]) -> Run {
-        Run::start_in(&env::temp_dir(), args)
-    }
-
-    fn start_in(temp: &Path, args: &[&OsStr]) -> Run {
-        let mut command = Command::new(program());
-        command.args(args).env("TMPDIR", temp);
-        Run::of(command)
-    }
-
-    fn of(mut command: Command) -> Run {
-        let mark = format!("{}-{:?}", std::process::id(), Instant::now());
-        command.env(MARK, &mark).process_group(0);
-        let child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Run { child, mark }
-    }
-
-    /// Waits for the end.
-    fn finish(mut self) -> Said {
-        let (mut stdout, mut stderr) = (self.child.stdout.take().unwrap(), self.child.stderr.take().unwrap());
-        let out = thread::spawn(move || read(&mut stdout));
-        let err = thread::spawn(move || read(&mut stderr));
-        eventually("the program to end", || self.child.try_wait().unwrap().is_some());
-        let code = self.child.wait().unwrap().code();
-        Said { code, out: out.join().unwrap(), err: err.join().unwrap() }
-    }
-
-    fn workers(&self) -> Vec<u32> {
-        marked(&self.mark).into_iter().filter(|id| *id != self.child.id()).collect()
-    }
-}
-
-impl Drop for Run {
-    /// A failing test leaves nothing running.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn program() -> PathBuf {
-    let own = env::current_exe().unwrap();
-    let program = own.parent().unwrap().parent().unwrap().join("examples/copy_tree");
-    assert!(program.exists(), "build it first: cargo build -p multiproc --example copy_tree");
-    program
-}
-
-fn read(from: &mut impl Read) -> String {
-    let mut bytes = Vec::new();
-    from.read_to_end(&mut bytes).unwrap();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// The living processes of a run.
-fn marked(mark: &str) -> Vec<u32> {
-    let entry = format!("{MARK}={mark}");
-    let ids = fs::read_dir("/proc").unwrap().filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok());
-    let is_marked = |id: &u32| {
-        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|found| found == entry.as_bytes())
-    };
-    ids.filter(is_marked).collect()
-}
-
-/// Sends a signal to a process, or to a group by its negative number; tells whether there was one to get it.
-fn signal(name: &str, target: &str) -> bool {
-    // The shell's own `kill` is everywhere.
-    let script = format!("kill -{name} {target} 2>/dev/null");
-    Command::new("sh").args(["-c", &script]).status().unwrap().success()
-}
-
-#[track_caller]
-fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < LIMIT, "waited too long for {what}");
-        // tidy: sleep because nothing tells of the change that is looked for
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// A source and a place for its copy.
-struct Tree {
-    folder: TempDir,
-}
-
-impl Tree {
-    fn new() -> Tree {
-        // On a disk rather than in memory, where there is one: sparse files of a terabyte are nothing there.
-        let tree = Tree { folder: TempDir::new().unwrap() };
-        fs::create_dir(tree.source()).unwrap();
-        tree
-    }
-
-    fn source(&self) -> PathBuf {
-        self.folder.path().join("source")
-    }
-
-    fn dest(&self) -> PathBuf {
-        self.folder.path().join("dest")
-    }
-
-    fn file(&self, name: &str, content: &[u8], mode: u32) {
-        let path = self.source().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        date(&path);
-        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-    }
-
-    /// A file that is one hole but for a byte at each of the places.
-    fn sparse(&self, name: &str, length: u64, islands: &[u64]) {
-        let file = File::create(self.source().join(name)).unwrap();
-        file.set_len(length).unwrap();
-        for place in islands {
-            file.write_all_at(b"i", *place).unwrap();
-        }
-    }
-
-    fn start(&self, options: &[&str]) -> Run {
-        let (source, dest) = (self.source(), self.dest());
-        let options = options.iter().map(OsStr::new);
-        Run::start(&[source.as_os_str(), dest.as_os_str()].into_iter().chain(options).collect::<Vec<_>>())
-    }
-
-    fn copy(&self, options: &[&str]) -> Said {
-        self.start(options).finish()
-    }
-
-    /// Waits until the copying is under way, and gives the temporary file that shows it.
-    fn wait_for_partial(&self) -> PathBuf {
-        eventually("a temporary file", || !self.partials().is_empty());
-        self.partials().remove(0)
-    }
-
-    fn partials(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.dest()).into_iter().flatten().map(|entry| entry.unwrap().path());
-        entries.filter(|path| is_partial(path)).collect()
-    }
-
-    fn assert_no_partial(&self) {
-        assert_eq!(self.partials(), [] as [PathBuf; 0]);
-    }
-
-    fn assert_copied(&self) {
-        assert_same(&self.source(), &self.dest());
-    }
-}
-
-impl Drop for Tree {
-    fn drop(&mut self) {
-        // Read-only folders do not let go of what is in them.
-        let _ = Command::new("chmod").args(["-R", "u+rwX"]).arg(self.folder.path()).status();
-    }
-}
-
-fn is_partial(path: &Path) -> bool {
-    path.as_os_str().as_bytes().ends_with(b".partial")
-}
-
-/// Gives a file a time that no copy has by chance.
-fn date(path: &Path) {
-    let time = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
-    File::open(path).unwrap().set_modified(time).unwrap();
-}
-
-fn noise(length: u64) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ length;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        // Never a zero: a dense file has no block that could be a hole.
-        state.to_le_bytes().map(|byte| byte | 1)
-    };
-    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| next()).collect();
-    bytes.truncate(length as usize);
-    bytes
-}
-
-/// What a copy must have of a file, besides its content.
-#[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    kind: &'static str,
-    mode: u32,
-    /// `None` of links, whose times are not kept.
-    modified: Option<SystemTime>,
-    length: u64,
-    leads_to: Option<PathBuf>,
-}
-
-fn entries(root: &Path) -> BTreeMap<OsString, Entry> {
-    let mut found = BTreeMap::new();
-    let mut rest = vec![root.to_owned()];
-    while let Some(path) = rest.pop() {
-        let metadata = fs::symlink_metadata(&path).unwrap();
-        let kind = metadata.file_type();
-        let kind = match () {
-            () if kind.is_dir() => "folder",
-            () if kind.is_file() => "file",
-            () if kind.is_symlink() => "link",
-            () => panic!("{} is of no kind that is copied (fifo: {})", path.display(), kind.is_fifo()),
-        };
-        if kind == "folder" {
-            rest.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        }
-        let entry = Entry {
-            kind,
-            mode: metadata.mode(),
-            modified: (kind != "link").then(|| metadata.modified().unwrap()),
-            length: if kind == "file" { metadata.len() } else { 0 },
-            leads_to: (kind == "link").then(|| fs::read_link(&path).unwrap()),
-        };
-        found.insert(path.strip_prefix(root).unwrap().into(), entry);
-    }
-    found
-}
-
-#[track_caller]
-fn assert_same(a: &Path, b: &Path) {
-    let (in_a, in_b) = (entries(a), entries(b));
-    for (name, entry) in &in_a {
-        assert_eq!(Some(entry), in_b.get(name), "{name:?}");
-    }
-    assert_eq!(in_a.len(), in_b.len(), "{:?}", in_b.keys().collect::<Vec<_>>());
-    for name in in_a.iter().filter(|(_, entry)| entry.kind == "file").map(|(name, _)| name) {
-        let (mut a, mut b) = (File::open(a.join(name)).unwrap(), File::open(b.join(name)).unwrap());
-        let slack = 64 * 1024 / 512;
-        let (blocks_a, blocks_b) = (a.metadata().unwrap().blocks(), b.metadata().unwrap().blocks());
-        assert!(blocks_b <= blocks_a + slack, "{name:?} has {blocks_b} blocks instead of {blocks_a}");
-        let (mut part_a, mut part_b) = (Vec::new(), Vec::new());
-        loop {
-            part_a.clear();
-            part_b.clear();
-            a.by_ref().take(MIB).read_to_end(&mut part_a).unwrap();
-            b.by_ref().take(MIB).read_to_end(&mut part_b).unwrap();
-            assert!(part_a == part_b, "{name:?} differs");
-            if part_a.is_empty() {
-                break;
-            }
-        }
-    }
 }
