@@ -5,6 +5,7 @@ mod codec;
 mod forkserver;
 mod large;
 mod many;
+mod pool;
 mod spawn;
 
 use crate::Result;
@@ -44,6 +45,8 @@ const ALL: &[Scenario] = &[
     bytes_arg::SCENARIO,
     many::SCENARIO,
     codec::SCENARIO,
+    pool::TASKS,
+    pool::MAP,
 ];
 
 /// Returns the scenarios whose names contain `only`.
