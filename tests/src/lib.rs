@@ -6,7 +6,12 @@
 //! `/dev/shm` are counted, and must be as before.
 //!
 //! Descendants are found by a variable in their environment, which they inherit whatever becomes of their parents.
-#![expect(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::print_stderr,
+    reason = "a helper that fails must fail its test, and says how"
+)]
 
 mod bytes;
 mod guard;

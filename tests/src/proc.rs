@@ -83,12 +83,12 @@ impl Newcomers {
     /// Makes a finder that has seen all there is now.
     pub fn from_now_on() -> Newcomers {
         let mut newcomers = Newcomers::default();
-        newcomers.next();
+        newcomers.arrivals();
         newcomers
     }
 
     /// The children that came since the last call.
-    pub fn next(&mut self) -> Vec<u32> {
+    pub fn arrivals(&mut self) -> Vec<u32> {
         let own = std::process::id();
         let names =
             fs::read_dir("/proc").unwrap().filter_map(|file| file.ok()?.file_name().into_string().ok());

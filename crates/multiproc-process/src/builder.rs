@@ -7,11 +7,11 @@ use crate::spawner::{self, Program};
 use crate::start::{Identity, ParentIdentity, Role, Settings, Start, StartFd};
 use crate::stdio::{self, Pipes};
 use crate::{Process, SpawnError, Stdio, executable, hook};
-use multiproc_core::{Deadline, Message};
 use multiproc_core::codec::{self, Carried, Encoded};
 use multiproc_core::sys::child::BOOT_FD;
 use multiproc_core::sys::image::image;
 use multiproc_core::sys::{fd, process};
+use multiproc_core::{Deadline, Message};
 use multiproc_pipe::frame::Reader;
 use multiproc_pipe::parcel;
 use serde::{Deserialize, Serialize};
@@ -238,6 +238,7 @@ impl Builder {
             executable: executable::chosen(),
             ..Settings::default()
         };
+        let stdio = stdio.map(carried);
         Ok((Description { me, identity, environment, stdio, settings }, pipes))
     }
 }
@@ -247,7 +248,7 @@ pub(crate) struct Description {
     pub(crate) me: Arc<Me>,
     pub(crate) identity: Identity,
     pub(crate) environment: Vec<CString>,
-    pub(crate) stdio: [OwnedFd; 3],
+    pub(crate) stdio: [StartFd; 3],
     pub(crate) settings: Settings,
 }
 
@@ -318,9 +319,7 @@ fn clone_from_server(
             Wish::Unusable => return execute(description, role, arguments),
         };
         let (socket, theirs) = fd::with_descriptors(fd::socket_pair)?;
-        let [stdin, stdout, stderr] = &description.stdio;
-        let again = |fd: &OwnedFd| fd::with_descriptors(|| fd.try_clone()).map(carried);
-        description.settings.stdio = Some([again(stdin)?, again(stdout)?, again(stderr)?]);
+        description.settings.stdio = Some(description.stdio.clone());
         if description.settings.directory.is_none() {
             description.settings.directory =
                 Some(carried(fd::with_descriptors(|| fd::open_directory(".".as_ref()))?));
@@ -364,6 +363,7 @@ fn start_server() -> Result<(Arc<Child>, OwnedFd, Vec<CString>), SpawnError> {
         tied: true,
     };
     let settings = Settings { executable: executable::chosen(), ..Settings::default() };
+    let stdio = stdio.map(carried);
     let description = Description { me, identity, environment: environment.clone(), stdio, settings };
     registry::finish_at_exit()?;
     let started = execute(description, Role::ForkServer, &Encoded::default())?;

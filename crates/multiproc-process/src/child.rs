@@ -135,8 +135,7 @@ pub(crate) fn apply(settings: Settings) -> io::Result<()> {
         result.map_err(|error| io::Error::new(error.kind(), format!("cannot set {what}: {error}")))
     };
     for (number, fd) in (0..).zip(settings.stdio.into_iter().flatten()) {
-        let fd = fd.0.try_clone()?;
-        told("the standard descriptors", process::set_stdio(number, fd))?;
+        told("the standard descriptors", process::set_stdio(number, &*fd.0))?;
     }
     if let Some(directory) = settings.directory {
         told("the directory", process::change_directory(&*directory.0))?;

@@ -1,15 +1,15 @@
 //! Which file a child executes.
 
 use crate::hook;
+use crate::lock::Lock;
 use multiproc_core::sys::image::{build_id_of_file, image, own_executable, own_executable_holds};
-use parking_lot::RwLock;
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
-static CHOSEN: RwLock<Option<CString>> = RwLock::new(None);
+static CHOSEN: Lock<Option<CString>> = Lock::new(None);
 
 /// Names another path to this same build, for children to execute.
 ///
@@ -34,20 +34,25 @@ pub fn set_executable(path: impl AsRef<Path>) -> io::Result<()> {
             ),
         ));
     }
-    *CHOSEN.write() = Some(CString::new(absolute.as_os_str().as_bytes())?);
+    *CHOSEN.lock() = Some(CString::new(absolute.as_os_str().as_bytes())?);
     Ok(())
 }
 
 /// Takes over the parent's choice.
 pub(crate) fn inherit(path: Option<CString>) {
     if path.is_some() {
-        *CHOSEN.write() = path;
+        *CHOSEN.lock() = path;
     }
+}
+
+/// Holds the choice still, so that a fork does not catch it half-changed.
+pub(crate) fn hold() -> impl Sized {
+    CHOSEN.lock()
 }
 
 /// The choice to be passed on to a child.
 pub(crate) fn chosen() -> Option<CString> {
-    CHOSEN.read().clone()
+    CHOSEN.lock().clone()
 }
 
 /// The path to execute.

@@ -11,7 +11,7 @@
 #![expect(unsafe_code, reason = "calls clone3 and fork")]
 
 use crate::forkserver::REQUEST;
-use crate::{forkserver, registry, spawner};
+use crate::{executable, forkserver, info, panics, registry, spawner};
 use multiproc_core::Deadline;
 use multiproc_core::sys::child::{Duplicated, clone_sibling, fork};
 use multiproc_core::sys::process;
@@ -23,6 +23,8 @@ use std::os::fd::{AsFd, OwnedFd};
 ///
 /// Must run on the only thread of its process.
 pub(crate) fn serve(control: OwnedFd) -> OwnedFd {
+    // Whatever a child would do for the first time is better done once, here.
+    panics::prepare();
     // A ctrl-C is meant for the program, not for its helper; the children get the old behaviour back.
     let terminal = process::ignore_terminal_signals();
     process::set_thread_name(&forkserver::mark(process::id()));
@@ -59,9 +61,12 @@ pub(crate) fn serve(control: OwnedFd) -> OwnedFd {
 ///
 /// As for fork(2): in the child only the calling thread exists, and locks of others stay locked for ever.
 pub(crate) unsafe fn plain() -> io::Result<Option<(u32, OwnedFd)>> {
+    // In the order in which they are taken elsewhere, too.
     let _server = forkserver::hold();
     let _spawner = spawner::hold();
     let _children = registry::hold();
+    let _identity = info::hold();
+    let _executable = executable::hold();
     // SAFETY: the caller's to answer for.
     match unsafe { fork() }? {
         Duplicated::Child => Ok(None),

@@ -5,7 +5,7 @@
 //! Unsafe is needed to call [`fork::plain`]; its condition is handed on to the caller of [`Builder::spawn_forked`].
 #![expect(unsafe_code, reason = "hands the conditions of fork on to its caller")]
 
-use crate::builder::{Description, Started, carried};
+use crate::builder::{Description, Started};
 use crate::error::SpawnKind;
 use crate::function::{CallError, Returned};
 use crate::start::Identity;
@@ -59,7 +59,7 @@ unsafe fn start<A, R: Message>(
     let parent = description.parent()?;
     let (ours, theirs) = fd::with_descriptors(fd::socket_pair)?;
     let Description { identity, environment, stdio, mut settings, .. } = description;
-    settings.stdio = Some(stdio.map(carried));
+    settings.stdio = Some(stdio);
     // SAFETY: handed on.
     if let Some((id, pidfd)) = unsafe { fork::plain() }? {
         let child = Description::child(&identity, id, pidfd);

@@ -16,6 +16,7 @@
 //! killed before its Hello would be a zombie that nobody knows: until it has its orders it bears the mark of its
 //! server as its name, by which it is found.
 
+use crate::lock::Lock;
 use crate::registry::{self, Child};
 use crate::start::Reply;
 use multiproc_core::Deadline;
@@ -23,11 +24,10 @@ use multiproc_core::sys::child::{Pid, kill_and_reap};
 use multiproc_core::sys::{fd, process};
 use multiproc_pipe::frame::{self, FrameError, Reader};
 use multiproc_pipe::parcel;
-use parking_lot::{Mutex, MutexGuard};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 /// What is asked of the server; the request's descriptor is the child's end of its boot socket.
 pub(crate) const REQUEST: &[u8] = b"child";
@@ -52,7 +52,7 @@ pub(crate) enum State {
     Unusable,
 }
 
-static STATE: Mutex<State> = Mutex::new(State::NotStarted);
+static STATE: Lock<State> = Lock::new(State::NotStarted);
 
 /// What came of the wish to use the server.
 pub(crate) enum Wish {
@@ -232,6 +232,6 @@ pub(crate) fn stop() {
 }
 
 /// Holds the server still, so that a fork does not catch it half-changed.
-pub(crate) fn hold() -> impl Drop {
+pub(crate) fn hold() -> impl Sized {
     STATE.lock()
 }

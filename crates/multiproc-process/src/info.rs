@@ -1,10 +1,10 @@
 //! Who is who: this process, its parent, and their names.
 
+use crate::lock::Lock;
 use crate::start::{Identity, ParentIdentity};
 use multiproc_core::Deadline;
 use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::sys::process;
-use parking_lot::RwLock;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -81,24 +81,21 @@ pub(crate) struct Me {
     children: AtomicU32,
 }
 
-static ME: RwLock<Option<Arc<Me>>> = RwLock::new(None);
+static ME: Lock<Option<Arc<Me>>> = Lock::new(None);
 
 /// Becomes a child with this identity.
 pub(crate) fn become_child(identity: Identity, parent: ParentIdentity) {
     let parent = ProcessInfo::new(parent.name, parent.id, parent.daemon, parent.pidfd.0);
-    *ME.write() = Some(Arc::new(Me { identity, parent: Some(parent), children: AtomicU32::new(0) }));
+    *ME.lock() = Some(Arc::new(Me { identity, parent: Some(parent), children: AtomicU32::new(0) }));
 }
 
 pub(crate) fn me() -> Arc<Me> {
-    if let Some(me) = &*ME.read() {
-        return Arc::clone(me);
-    }
     let main = || {
         let identity =
             Identity { name: "MainProcess".to_owned(), lineage: vec![], daemon: false, tied: false };
         Arc::new(Me { identity, parent: None, children: AtomicU32::new(0) })
     };
-    Arc::clone(ME.write().get_or_insert_with(main))
+    Arc::clone(ME.lock().get_or_insert_with(main))
 }
 
 impl Me {
@@ -139,17 +136,25 @@ pub fn cpu_count() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// The number of this process, and a descriptor of it: a fork inherits both.
+static OWN: Lock<Option<(u32, Arc<OwnedFd>)>> = Lock::new(None);
+
+/// Holds what is known here still, so that a fork does not catch it half-changed.
+pub(crate) fn hold() -> impl Sized {
+    (ME.lock(), OWN.lock())
+}
+
 /// A descriptor of this process, that children watch for its end.
 pub(crate) fn own_pidfd() -> io::Result<Arc<OwnedFd>> {
-    static OWN: RwLock<Option<(u32, Arc<OwnedFd>)>> = RwLock::new(None);
     let id = process::id();
-    if let Some((owner, pidfd)) = &*OWN.read()
+    let mut own = OWN.lock();
+    if let Some((owner, pidfd)) = &*own
         && *owner == id
     {
         return Ok(Arc::clone(pidfd));
     }
     let pidfd = Arc::new(fd::with_descriptors(|| process::open_pidfd(id))?);
-    *OWN.write() = Some((id, Arc::clone(&pidfd)));
+    *own = Some((id, Arc::clone(&pidfd)));
     Ok(pidfd)
 }
 

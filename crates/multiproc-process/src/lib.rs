@@ -65,6 +65,7 @@ mod forkserver;
 mod function;
 mod hook;
 mod info;
+mod lock;
 mod panics;
 mod process;
 mod registry;

@@ -28,14 +28,7 @@ thread_local! {
 ///
 /// The panic is still printed by whatever hook was there before.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
-    static HOOKED: Once = Once::new();
-    HOOKED.call_once(|| {
-        let previous = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            record(info);
-            previous(info);
-        }));
-    });
+    prepare();
     let outer = CAUGHT.replace(Some(Panic::default()));
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     let caught = CAUGHT.replace(outer);
@@ -44,6 +37,18 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
         discard(payload);
         Panic { message, ..caught.unwrap_or_default() }
     })
+}
+
+/// Does what [`catch`] does only once.
+pub(crate) fn prepare() {
+    static HOOKED: Once = Once::new();
+    HOOKED.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            record(info);
+            previous(info);
+        }));
+    });
 }
 
 /// Drops a value whose destructor may panic; tells whether it did.

@@ -247,7 +247,9 @@ impl<R> Process<R> {
 
 impl<R> Drop for Process<R> {
     fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
+        if self.child.is_own()
+            && let Ok(None) = self.child.try_wait()
+        {
             spawner::bury(Arc::clone(&self.child));
         }
     }

@@ -1,6 +1,7 @@
 //! The children of this process: waited for exactly once each, and not left behind at exit.
 
 use crate::info::ProcessInfo;
+use crate::lock::Lock;
 use crate::{ExitStatus, forkserver};
 use multiproc_core::Deadline;
 use multiproc_core::sys::fd::{self, Interest};
@@ -31,7 +32,7 @@ pub(crate) struct Child {
     end: Mutex<Option<ExitStatus>>,
 }
 
-static CHILDREN: Mutex<Vec<Arc<Child>>> = Mutex::new(Vec::new());
+static CHILDREN: Lock<Vec<Arc<Child>>> = Lock::new(Vec::new());
 
 impl Child {
     /// Describes a child that was just made, which nobody has waited for.
@@ -46,10 +47,19 @@ impl Child {
         })
     }
 
+    /// Tells whether it is a child of this process, and not of the one that this process is a fork of.
+    pub(crate) fn is_own(&self) -> bool {
+        self.owner == process::id()
+    }
+
     /// How it ended, `None` while it runs; reaps it if nobody has.
     pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        if !self.is_own() {
+            // In a fork even the lock may be in the hands of a thread that is missing here.
+            return Ok(self.end.try_lock().and_then(|end| *end));
+        }
         let mut end = self.end.lock();
-        if end.is_none() && self.owner == process::id() {
+        if end.is_none() {
             *end = child::reap(&self.pidfd, false)?.map(ExitStatus::new);
             if let Some(status) = *end {
                 CHILDREN.lock().retain(|child| !std::ptr::eq(&**child, self));
@@ -65,7 +75,7 @@ impl Child {
             if let Some(status) = self.try_wait()? {
                 return Ok(Some(status));
             }
-            if self.owner != process::id() {
+            if !self.is_own() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
                     "this process is a fork of the one that started the child: only that one can wait for it",
@@ -103,7 +113,7 @@ pub(crate) fn finish_at_exit() -> io::Result<()> {
 }
 
 /// Holds the list still, so that a fork does not catch it half-changed.
-pub(crate) fn hold() -> impl Drop {
+pub(crate) fn hold() -> impl Sized {
     CHILDREN.lock()
 }
 

@@ -3,12 +3,13 @@
 //! One thread for the whole life of the process, since the signal by which a child dies with its parent
 //! (`PR_SET_PDEATHSIG`) comes when the *thread* that forked it ends.
 
+use crate::lock::Lock;
 use crate::registry::Child;
+use crate::start::StartFd;
 use multiproc_core::sys::child::{self, Exec};
 use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::sys::process;
 use multiproc_core::{Bell, Deadline};
-use parking_lot::Mutex;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,7 +24,7 @@ pub(crate) struct Program {
     pub(crate) path: CString,
     pub(crate) args: Vec<CString>,
     pub(crate) env: Vec<CString>,
-    pub(crate) stdio: [OwnedFd; 3],
+    pub(crate) stdio: [StartFd; 3],
     pub(crate) boot: OwnedFd,
 }
 
@@ -38,7 +39,7 @@ struct Spawner {
     bell: Arc<Bell>,
 }
 
-static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
+static SPAWNER: Lock<Option<Spawner>> = Lock::new(None);
 
 /// Executes a program: its number, and a descriptor of it.
 pub(crate) fn execute(program: Program) -> io::Result<(u32, OwnedFd)> {
@@ -110,7 +111,7 @@ fn make(program: &Program) -> io::Result<(u32, OwnedFd)> {
         path: &program.path,
         args: &program.args,
         env: &program.env,
-        stdio: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
+        stdio: [stdin.0.as_fd(), stdout.0.as_fd(), stderr.0.as_fd()],
         boot: program.boot.as_fd(),
     })?;
     match fd::with_descriptors(|| child::open_child(pid)) {
@@ -124,6 +125,6 @@ fn make(program: &Program) -> io::Result<(u32, OwnedFd)> {
 }
 
 /// Holds the spawner still, so that a fork does not catch it half-changed.
-pub(crate) fn hold() -> impl Drop {
+pub(crate) fn hold() -> impl Sized {
     SPAWNER.lock()
 }

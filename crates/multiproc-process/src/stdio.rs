@@ -91,7 +91,9 @@ fn plain(kind: Kind, own: impl AsFd) -> io::Result<OwnedFd> {
         Kind::Fd(fd) => dup_high(fd),
         Kind::Inherit => match dup_high(own) {
             // The parent has closed its own.
-            Err(error) if error.raw_os_error() == Some(EBADF) => dup_high(fd::with_descriptors(fd::open_null)?),
+            Err(error) if error.raw_os_error() == Some(EBADF) => {
+                dup_high(fd::with_descriptors(fd::open_null)?)
+            }
             other => other,
         },
         Kind::Null | Kind::Piped => dup_high(fd::with_descriptors(fd::open_null)?),

@@ -73,8 +73,8 @@ fn crashes() {
 #[test]
 fn ending_it_from_outside() {
     on_both(Limit::default(), |_| {
-        let ways: [(fn(&Process) -> std::io::Result<()>, i32); 3] =
-            [(Process::interrupt, 2), (Process::terminate, 15), (Process::kill, 9)];
+        type Way = fn(&Process) -> std::io::Result<()>;
+        let ways: [(Way, i32); 3] = [(Process::interrupt, 2), (Process::terminate, 15), (Process::kill, 9)];
         for (way, signal) in ways {
             let child = Process::spawn((), |()| -> () {
                 loop {

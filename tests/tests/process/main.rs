@@ -1,5 +1,9 @@
 //! Processes, from the first hello to trees that are killed.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests may panic as tests do, and children print to be heard"
+)]
 
 /// Arguments and results of every kind and size.
 mod values;
@@ -38,6 +42,9 @@ mod server;
 mod boot;
 /// The child dies while it starts.
 mod startup;
+
+/// Children by plain fork.
+mod forked;
 
 /// Code that runs before `main`.
 mod constructors;

@@ -125,7 +125,7 @@ fn killed_while_it_starts_itself() {
                     // The next child to appear is the new server.
                     let end = Instant::now() + Duration::from_secs(10);
                     while Instant::now() < end {
-                        if let Some(new) = newcomers.next().pop() {
+                        if let Some(new) = newcomers.arrivals().pop() {
                             let at = Instant::now() + Duration::from_micros(round * 37 % 1500);
                             while Instant::now() < at {
                                 std::hint::spin_loop();

@@ -23,6 +23,8 @@ pub(super) const FILES: &[&str] = &[
     "crates/multiproc-shm/src/shm_safe.rs",
     "crates/multiproc-shm/src/slice.rs",
     "tests/src/raw.rs",
+    "tests/tests/process/constructors.rs",
+    "tests/tests/process/forked.rs",
 ];
 
 /// Here `unsafe` stands only in what macros write into other crates, so that no lint is lifted.

@@ -121,7 +121,7 @@ pub fn open_missing_stdio() {
 /// # Errors
 ///
 /// The system's.
-pub fn set_stdio(number: i32, fd: OwnedFd) -> io::Result<()> {
+pub fn set_stdio(number: i32, fd: impl AsFd) -> io::Result<()> {
     debug_assert!((0..3).contains(&number));
     match number {
         0 => rustix::stdio::dup2_stdin(fd)?,
