@@ -8,6 +8,9 @@
 /// Arguments and results of every kind and size.
 mod values;
 
+/// Shared memory inside arguments and results, through the facade.
+mod shared;
+
 /// A child that panics, where it should not.
 mod panics;
 
