@@ -15,14 +15,14 @@
 //! # }
 //! ```
 //!
-//! [`pipe`] makes both ends of a two-way connection, [`one_way`] a reader and a writer for which the wrong
+//! [`pipe`] makes both ends of a two-way connection, [`one_way()`] a reader and a writer for which the wrong
 //! direction does not compile. Both are Unix stream sockets with the frames of CPython's
 //! `multiprocessing.connection`. An end is itself a message: give it to a child as an argument, or send it through
 //! another connection. Whatever handles a message holds travel with it.
 //!
 //! # Waiting on many
 //!
-//! [`wait`] takes everything that has a descriptor: connections, processes, sockets, files.
+//! [`wait()`] takes everything that has a descriptor: connections, processes, sockets, files.
 //!
 //! # What happens when a process dies here
 //!

@@ -2,10 +2,14 @@ use multiproc_core::sys::fd::{set_nonblocking, socket_pair};
 use multiproc_pipe::frame::{self, Reader};
 use multiproc_pipe::{Connection, one_way, pipe};
 use multiproc_process::Process;
-use multiproc_tests::{Bytes, Limit, isolated, on_both};
+use multiproc_tests::{Bytes, Limit, eventually, isolated, on_both};
+use std::fs;
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 fn echo(connection: Connection<Bytes, Bytes>) {
     while let Ok(message) = connection.recv() {
@@ -128,9 +132,15 @@ fn descriptors_are_not_lost_where_a_socket_does_not_wait() {
         let copies: Vec<_> = (0..300).map(|_| writer.try_clone().unwrap()).collect();
         drop(writer);
         thread::scope(|scope| {
+            let (told, telling) = mpsc::channel();
             scope.spawn(move || {
+                told.send(fs::read_link("/proc/thread-self").unwrap()).unwrap();
                 let fds: Vec<_> = copies.iter().map(|fd| fd.as_fd()).collect();
                 frame::write(&ours, b"with three hundred", &fds, true).unwrap();
+            });
+            let writing = Path::new("/proc").join(telling.recv().unwrap()).join("stat");
+            eventually(Duration::from_secs(10), "the writer waits for room", || {
+                fs::read_to_string(&writing).unwrap().contains(") S ")
             });
             let mut reader = Reader::new();
             let never = multiproc_core::Deadline::NEVER;
