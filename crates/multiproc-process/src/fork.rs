@@ -25,8 +25,8 @@ use std::os::fd::{AsFd, OwnedFd};
 pub(crate) fn serve(control: OwnedFd) -> OwnedFd {
     // Whatever a child would do for the first time is better done once, here.
     panics::prepare();
-    // A ctrl-C is meant for the program, not for its helper; the children get the old behaviour back.
-    let terminal = process::ignore_terminal_signals();
+    // A ctrl-C is meant for the program, not for its helper; a child gets what came for it since its first moment.
+    let terminal = process::block_terminal_signals();
     process::set_thread_name(&forkserver::mark(process::id()));
     let mut reader = Reader::new();
     loop {

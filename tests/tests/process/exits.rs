@@ -94,6 +94,34 @@ fn ending_it_from_outside() {
 }
 
 #[test]
+fn no_signal_is_lost_at_the_start() {
+    on_both(Limit::default(), |_| {
+        for _ in 0..200 {
+            let child = Process::spawn((), |()| -> () {
+                loop {
+                    std::thread::park();
+                }
+            });
+            let child = child.unwrap();
+            child.interrupt().unwrap();
+            assert_eq!(child.wait().unwrap().signal(), Some(2));
+        }
+    });
+}
+
+#[test]
+fn a_fork_server_is_deaf_to_the_terminal() {
+    multiproc_tests::on_fork_server(Limit::default(), || {
+        let server = multiproc_tests::proc::own_children().remove(0).id;
+        for signal in [1, 2, 3] {
+            send_signal(open_pidfd(server).unwrap(), signal).unwrap();
+            assert_eq!(Process::spawn(1, |n| n + 1).unwrap().join().unwrap(), 2);
+        }
+        assert_eq!(multiproc_tests::proc::own_children().remove(0).id, server);
+    });
+}
+
+#[test]
 fn exit_from_another_thread_of_the_child() {
     on_both(Limit::default(), |_| {
         let child = Process::spawn((), |()| {

@@ -3,12 +3,12 @@
 //! # Safety
 //!
 //! Unsafe is needed for calls of the C library that take pointers or change process-wide state: `atexit`,
-//! `sigaction`, signal masks, `_exit` and the pointer `environ`. Each is used with valid arguments; what touches shared state
+//! `signal`, signal masks, `_exit` and the pointer `environ`. Each is used with valid arguments; what touches shared state
 //! (`environ`) is an unsafe function whose caller must be the only thread.
-#![expect(unsafe_code, reason = "atexit, sigaction, _exit and environ have no safe form")]
+#![expect(unsafe_code, reason = "atexit, signal, _exit and environ have no safe form")]
 
 use rustix::process::{Pid, Signal};
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_char};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -53,12 +53,13 @@ pub fn die_with_parent() -> io::Result<()> {
 
 /// Ignores SIGPIPE, as std does before `main`: a write to a closed pipe is an error instead.
 pub fn ignore_sigpipe() {
-    ignore(libc::SIGPIPE);
+    // SAFETY: SIG_IGN runs no code.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
-/// What the terminal's signals did before [`ignore_terminal_signals`].
+/// The signal mask before [`block_terminal_signals`].
 #[derive(Clone, Copy)]
-pub struct TerminalSignals([libc::sigaction; TERMINAL_SIGNALS.len()]);
+pub struct TerminalSignals(libc::sigset_t);
 
 impl std::fmt::Debug for TerminalSignals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -66,29 +67,28 @@ impl std::fmt::Debug for TerminalSignals {
     }
 }
 
-const TERMINAL_SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
-
-/// Ignores the signals that a terminal sends to its whole foreground group.
-pub fn ignore_terminal_signals() -> TerminalSignals {
-    TerminalSignals(TERMINAL_SIGNALS.map(ignore))
-}
-
-/// Puts back what [`ignore_terminal_signals`] changed.
-pub fn restore_terminal_signals(saved: &TerminalSignals) {
-    for (signal, action) in TERMINAL_SIGNALS.into_iter().zip(&saved.0) {
-        // SAFETY: the action is one that sigaction itself gave, of this same program.
-        unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) };
+/// Holds back the signals that a terminal sends to its whole foreground group.
+///
+/// They are blocked and not ignored: a copy of this process then loses none that is meant for it, however early.
+pub fn block_terminal_signals() -> TerminalSignals {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: it points to room for a set, which the call initialises.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+        // SAFETY: the set is initialised, the signal exists.
+        unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
     }
+    let mut old = std::mem::MaybeUninit::uninit();
+    // SAFETY: the set is initialised; the other pointer leads to room for the old one.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), old.as_mut_ptr()) };
+    // SAFETY: the call above has filled it in: it fails only for an unknown first argument.
+    TerminalSignals(unsafe { old.assume_init() })
 }
 
-fn ignore(signal: c_int) -> libc::sigaction {
-    // SAFETY: sigaction is plain data for which zero is a value: the default action, an empty mask, no flags.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = libc::SIG_IGN;
-    let mut old = action;
-    // SAFETY: both point to valid actions; SIG_IGN runs no code.
-    unsafe { libc::sigaction(signal, &action, &mut old) };
-    old
+/// Puts back what [`block_terminal_signals`] changed; signals that came meanwhile are delivered.
+pub fn restore_terminal_signals(saved: &TerminalSignals) {
+    // SAFETY: the set is one that the same call gave; the old one is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &saved.0, std::ptr::null_mut()) };
 }
 
 /// Keeps all signals from being handled on the calling thread.
