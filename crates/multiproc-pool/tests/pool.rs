@@ -253,8 +253,8 @@ fn random_kills_lose_and_repeat_nothing() {
 #[test]
 fn a_worker_that_cannot_begin_is_an_error_and_no_hang() {
     within(LIMIT, || {
-        // Too little for the stack of the worker's thread: none of them ever begins.
-        let pool = Pool::builder().workers(2).memory_limit(1 << 20).build().unwrap();
+        // Not enough for the thread that watches the parent: none of them ever begins.
+        let pool = Pool::builder().workers(2).memory_limit(1).build().unwrap();
         let error = pool.apply((), |()| ()).unwrap_err();
         assert!(matches!(error, TaskError::NoWorker { .. }), "{error}");
         pool.terminate();

@@ -23,6 +23,8 @@ const NOT_STARTED: i32 = 70;
 const PANICKED: i32 = 101;
 /// The exit code of a child whose arguments or result could not be passed.
 const NOT_PASSED: i32 = 1;
+/// Enough for a thread that only polls.
+const WATCHER_STACK: usize = 64 << 10;
 
 /// Our end of the boot socket, for a panic that nobody will catch.
 static REPORT: OnceLock<Arc<OwnedFd>> = OnceLock::new();
@@ -31,6 +33,8 @@ static REPORT: OnceLock<Arc<OwnedFd>> = OnceLock::new();
 pub(crate) fn run(mut socket: OwnedFd) -> ! {
     process::ignore_sigpipe();
     process::open_missing_stdio();
+    // Whether this thread is fit for the user's code.
+    let mut whole = true;
     loop {
         // A failure to speak shows in a moment, when listening fails too.
         let _ = reply(&socket, &Reply::Hello { id: process::id() }, &Encoded::default());
@@ -40,7 +44,7 @@ pub(crate) fn run(mut socket: OwnedFd) -> ! {
         };
         tie(&start);
         match start.role {
-            Role::Call(remote) => begin(socket, start, remote, parcel),
+            Role::Call(remote) => begin(socket, start, remote, parcel, whole),
             Role::ForkServer => {
                 let threads = process::thread_count();
                 if threads != 1 {
@@ -51,7 +55,7 @@ pub(crate) fn run(mut socket: OwnedFd) -> ! {
                 }
                 let _ = reply(&socket, &Reply::Returned, &Encoded::default());
                 drop((start, parcel));
-                socket = fork::serve(socket);
+                (socket, whole) = fork::serve(socket);
             }
         }
     }
@@ -89,23 +93,33 @@ fn tie(start: &Start) {
     }
 }
 
-fn begin(socket: OwnedFd, start: Start, remote: Remote, parcel: Parcel) -> ! {
+fn begin(socket: OwnedFd, start: Start, remote: Remote, parcel: Parcel, whole: bool) -> ! {
     if let Err(error) = apply(start.settings) {
         give_up(&socket, &error.to_string());
     }
-    let (name, tied) = (start.identity.name.clone(), start.identity.tied);
-    let parent = Arc::clone(&start.parent.pidfd.0);
+    let name = start.identity.name.clone();
+    let watched = start.identity.tied.then(|| Arc::clone(&start.parent.pidfd.0));
     info::become_child(start.identity, start.parent);
     process::set_thread_name(&name);
     hook::booted();
     let socket = Arc::clone(REPORT.get_or_init(|| Arc::new(socket)));
-
-    // On a thread of its own: after a fork server's clone the C library's idea of the main thread is wrong.
+    tracing::info!(target: "multiproc::process", name, "child process calling its function");
+    if whole {
+        // On this thread: to start one more would take a third again as long as the whole start through a fork
+        // server does.
+        if let Some(parent) = watched {
+            let watcher = thread::Builder::new().name("multiproc-watch".to_owned()).stack_size(WATCHER_STACK);
+            if let Err(error) = watcher.spawn(move || watch(Some(&parent))) {
+                give_up(&socket, &format!("its watching thread cannot be started: {error}"));
+            }
+        }
+        call(&socket, remote, parcel)
+    }
+    // After a clone that could not be told to the C library, its idea of the main thread is wrong.
     let worker = {
         let socket = Arc::clone(&socket);
         move || call(&socket, remote, parcel)
     };
-    tracing::info!(target: "multiproc::process", name, "child process calling its function");
     if let Err(error) = thread::Builder::new().name(name).stack_size(process::main_stack_size()).spawn(worker)
     {
         give_up(
@@ -114,7 +128,7 @@ fn begin(socket: OwnedFd, start: Start, remote: Remote, parcel: Parcel) -> ! {
         );
     }
     drop(socket);
-    watch(tied.then_some(&*parent))
+    watch(watched.as_deref())
 }
 
 /// Leaves the main thread to watch the parent, if this process must not outlive it.

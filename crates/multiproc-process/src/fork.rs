@@ -5,7 +5,8 @@
 //! Unsafe is needed to call `clone3` and `fork`, after which two processes go on from the same line.
 //!
 //! - The fork server is single-threaded: it has counted its threads before it serves, and nothing runs in it but
-//!   this loop. What it clones does its work on a thread that it starts itself (see `child`).
+//!   this loop. What it clones goes on with a thread that the C library takes for its own, or else does its work
+//!   on one that it starts itself (see `child`).
 //! - Plain fork is asked for by a caller who answers for it ([`Builder::spawn_forked`](crate::Builder)); our own
 //!   locks are all held by the forking thread meanwhile, so that the child finds none of them locked for ever.
 #![expect(unsafe_code, reason = "calls clone3 and fork")]
@@ -13,18 +14,20 @@
 use crate::forkserver::REQUEST;
 use crate::{executable, forkserver, info, panics, registry, spawner};
 use multiproc_core::Deadline;
-use multiproc_core::sys::child::{Duplicated, clone_sibling, fork};
+use multiproc_core::sys::child::{Duplicated, ThreadRecord, clone_sibling, fork};
 use multiproc_core::sys::process;
 use multiproc_pipe::frame::{self, Reader};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Makes children on request until the asker is gone; returns only in the children, with their boot socket.
+/// Makes children on request until the asker is gone; returns only in the children, with their boot socket, and
+/// whether the calling thread is fit for the user's code there.
 ///
 /// Must run on the only thread of its process.
-pub(crate) fn serve(control: OwnedFd) -> OwnedFd {
+pub(crate) fn serve(control: OwnedFd) -> (OwnedFd, bool) {
     // Whatever a child would do for the first time is better done once, here.
     panics::prepare();
+    let record = ThreadRecord::of_this_thread();
     // A ctrl-C is meant for the program, not for its helper; a child gets what came for it since its first moment.
     let terminal = process::block_terminal_signals();
     process::set_thread_name(&forkserver::mark(process::id()));
@@ -36,11 +39,11 @@ pub(crate) fn serve(control: OwnedFd) -> OwnedFd {
         };
         // SAFETY:
         // - this process has one thread: `child::run` has counted, and this loop starts none;
-        // - the copy returns from here and does its work on a thread of its own.
-        let answered = match unsafe { clone_sibling() } {
+        // - the copy returns from here; without a record it does its work on a thread of its own, as it is told.
+        let answered = match unsafe { clone_sibling(record.as_ref()) } {
             Ok(Duplicated::Child) => {
                 process::restore_terminal_signals(&terminal);
-                return boot;
+                return (boot, record.is_some());
             }
             Ok(Duplicated::Parent(pid, pidfd)) => {
                 drop(boot);

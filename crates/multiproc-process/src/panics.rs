@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::RefCell;
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
+use std::thread;
 
 /// A panic, as it travels to another process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +75,11 @@ fn record(info: &PanicHookInfo<'_>) {
         location: info.location().map(ToString::to_string).unwrap_or_default(),
         backtrace: Backtrace::force_capture().to_string(),
     };
+    if thread::current().name().is_none() {
+        // std has no name for the thread that a child calls its function on; the process has one.
+        let line = format!("\nprocess '{}':", crate::info::me().identity.name);
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
     if cfg!(panic = "abort") {
         // Nothing will be caught: this is the last that anybody hears of it.
         crate::child::report_last_panic(&panic);

@@ -10,7 +10,7 @@
 
 pub use rustix::process::Pid;
 use rustix::process::{PidfdFlags, WaitId, WaitIdOptions};
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -195,31 +195,79 @@ pub enum Duplicated {
     Child,
 }
 
+/// What the C library and the kernel know of the calling thread, which a copy of it must learn anew.
+#[derive(Debug)]
+pub struct ThreadRecord {
+    /// Where the C library keeps the thread's id.
+    id: *mut c_int,
+    robust_list: *mut c_void,
+    robust_len: usize,
+}
+
+impl ThreadRecord {
+    /// Finds the record of the calling thread; `None` where the kernel or the C library does not show it.
+    ///
+    /// glibc has the kernel clear its cached thread id at the thread's end, so the kernel knows the place. Other C
+    /// libraries give another place there, which does not hold the id.
+    pub fn of_this_thread() -> Option<ThreadRecord> {
+        let mut id: *mut c_int = std::ptr::null_mut();
+        // SAFETY: the kernel writes one pointer to where it is told, which is a local.
+        let found = unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, &raw mut id) };
+        if found != 0 || id.is_null() || !id.is_aligned() {
+            return None;
+        }
+        // SAFETY: the C library gave the kernel this place to write to, so it is one, and stays while the thread does.
+        if unsafe { id.read_volatile() } != rustix::thread::gettid().as_raw_nonzero().get() {
+            return None;
+        }
+        let (mut robust_list, mut robust_len) = (std::ptr::null_mut(), 0);
+        // SAFETY: the kernel writes a pointer and a length to where it is told, which are locals.
+        let found =
+            unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut robust_list, &raw mut robust_len) };
+        (found == 0).then_some(ThreadRecord { id, robust_list, robust_len })
+    }
+}
+
 /// Duplicates this process as a *sibling*: its parent is the parent of the caller.
+///
+/// With a `record` the copy's thread is all that a thread of its own is: the C library's cached id and the robust
+/// list are put right, as the C library's own fork does.
 ///
 /// # Safety
 ///
-/// The caller must be the only thread of its process. The C library in the copy still believes that it is the
-/// original's thread (its cached thread id): the copy must do its work on a thread that it starts itself, and use
-/// no lock that knows its owner before that.
+/// - The caller must be the only thread of its process, and `record` its own.
+/// - Without a record the C library in the copy still believes that it is the original's thread (its cached thread
+///   id): the copy must do its work on a thread that it starts itself, and use no lock that knows its owner before
+///   that.
 ///
 /// # Errors
 ///
 /// The system can make no more processes, or does not know `clone3`.
-pub unsafe fn clone_sibling() -> io::Result<Duplicated> {
+pub unsafe fn clone_sibling(record: Option<&ThreadRecord>) -> io::Result<Duplicated> {
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain data for which zero is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = (libc::CLONE_PARENT | libc::CLONE_PIDFD) as u64;
     args.pidfd = (&raw mut pidfd) as u64;
+    if let Some(record) = record {
+        args.flags |= (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID) as u64;
+        args.child_tid = record.id as u64;
+    }
     // SAFETY:
     // - args has the size that is passed, and `pidfd` outlives the call;
     // - without CLONE_VM and without a stack of its own the copy goes on here with a copy of everything, as
-    //   after fork; the caller is the only thread, so no lock is held by one that is missing in the copy.
+    //   after fork; the caller is the only thread, so no lock is held by one that is missing in the copy;
+    // - the kernel writes the copy's id to the copy of where the C library keeps it, which is an int.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
     match result {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Duplicated::Child),
+        0 => {
+            if let Some(record) = record {
+                // SAFETY: the list is the one that the C library registered for this thread, of which this is a copy.
+                unsafe { libc::syscall(libc::SYS_set_robust_list, record.robust_list, record.robust_len) };
+            }
+            Ok(Duplicated::Child)
+        }
         pid => {
             let pid = i32::try_from(pid)
                 .ok()
