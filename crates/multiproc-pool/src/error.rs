@@ -50,8 +50,8 @@ pub enum TaskError {
     /// The function lies in a shared library.
     #[error("{0}")]
     ForeignFunction(ForeignFunction),
-    /// The pool has no worker and cannot start one.
-    #[error("the pool cannot start workers: {message}")]
+    /// No worker could begin the task.
+    #[error("no worker could begin the task: {message}")]
     NoWorker {
         /// Why.
         message: String,

@@ -34,7 +34,11 @@
 //! - *A worker*: the task that it had begun ends with [`TaskError::WorkerDied`], which tells how; those that waited
 //!   behind it run elsewhere; a replacement is started, with growing pauses if workers die before they do anything.
 //! - *The process that owns the pool*: the workers die with it, whatever it dies of.
-//! - *A child of a worker*: it is the task's own business; it ends with its worker.
+//! - *A child that a task leaves behind*: it ends with its worker when that is killed. A worker that leaves in order
+//!   waits for it, as any process does.
+//!
+//! A task that one worker has, and has not begun, is given to another that has nothing to do; so no task waits behind
+//! a long one while there is somebody free.
 
 mod backend;
 mod error;

@@ -146,27 +146,30 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// The error of the first item, in their order, whose task failed. What was not begun then is not run, and what
-    /// was is waited for.
+    /// When a task fails, those that no worker has begun are not run, and the others are waited for; the error is that
+    /// of the first item, in their order, among those that failed.
     pub fn map<I, A, R>(&self, items: I, f: fn(A) -> R) -> Result<Vec<R>, TaskError>
     where
         I: IntoIterator<Item = A>,
         A: Message,
         R: Message,
     {
-        let items = items.into_iter();
-        let mut values = Vec::with_capacity(items.size_hint().0.min(1 << 16));
-        let mut results = self.results(items, f, true);
-        while let Some(result) = results.next() {
+        let mut values: Vec<Option<R>> = Vec::new();
+        // Whatever has come makes room for more: no item waits for a slow one before it.
+        let mut results = self.results(items.into_iter(), f, false);
+        while let Some((place, result)) = results.next_placed() {
             match result {
-                Ok(value) => values.push(value),
-                Err(error) => {
-                    results.stop();
-                    return Err(error);
+                Ok(value) => {
+                    let index = usize::try_from(place).unwrap_or(usize::MAX);
+                    if values.len() <= index {
+                        values.resize_with(index + 1, || None);
+                    }
+                    values[index] = Some(value);
                 }
+                Err(error) => return Err(results.stop(place).unwrap_or(error)),
             }
         }
-        Ok(values)
+        Ok(values.into_iter().flatten().collect())
     }
 
     /// Runs a task for each item; gives the results in their order, as they come.
@@ -207,7 +210,7 @@ impl Pool {
         A: Message,
         R: Message,
     {
-        Results::new(items, Remote::new(f), self.handle.clone(), ordered, AHEAD * self.workers)
+        Results::new(items, Remote::new(f), self.handle.clone(), ordered, self.workers, AHEAD * self.workers)
     }
 
     /// The process numbers of the workers, as they are now.

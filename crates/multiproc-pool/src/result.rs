@@ -99,6 +99,10 @@ pub(crate) fn finished(outcome: Outcome) -> Finished {
             logged("hand over the arguments", &why);
             TaskError::Encode
         }
+        Outcome::NotReceived(why) => {
+            logged("receive the result", &why);
+            TaskError::Decode
+        }
     })
 }
 
@@ -155,7 +159,12 @@ impl<R: Message> AsyncResult<R> {
     }
 
     fn take(&self, deadline: Deadline) -> Result<R, TaskError> {
-        let mut taken = self.taken.lock();
+        // Another thread may be waiting for the same result.
+        let taken = match deadline.instant() {
+            None => Some(self.taken.lock()),
+            Some(at) => self.taken.try_lock_until(at),
+        };
+        let mut taken = taken.ok_or(TaskError::NotReady)?;
         if *taken {
             return Err(TaskError::Taken);
         }
@@ -169,7 +178,7 @@ impl<R: Message> AsyncResult<R> {
         !self.inbox.is_empty() || self.taken.try_lock().is_some_and(|taken| *taken)
     }
 
-    /// Takes the task back if no worker has it yet; tells whether it did. Its result is then
+    /// Takes the task back if no worker has begun it; tells whether it did. Its result is then
     /// [`TaskError::Cancelled`].
     pub fn cancel(&self) -> bool {
         self.pool.cancel(self.job)

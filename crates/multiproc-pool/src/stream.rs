@@ -12,8 +12,9 @@ use std::sync::Arc;
 /// The results of tasks as they come; made by [`Pool::imap`](crate::Pool::imap) and
 /// [`Pool::imap_unordered`](crate::Pool::imap_unordered).
 ///
-/// It pulls its input as it is asked for results, a bounded number ahead. Dropping it takes back the tasks that no
-/// worker has yet.
+/// It pulls its input as it is asked for results, a bounded number ahead, on the caller's thread: an input that waits
+/// for the results of its own earlier items would wait for ever. Dropping it takes back the tasks that no worker has
+/// begun.
 pub struct Results<I: Iterator, R> {
     items: Fuse<I>,
     call: Result<Remote, ForeignFunction>,
@@ -39,6 +40,7 @@ impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
         call: Result<Remote, ForeignFunction>,
         pool: Handle,
         ordered: bool,
+        begin: usize,
         ahead: usize,
     ) -> Results<I, R> {
         let mut results = Results {
@@ -54,8 +56,10 @@ impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
             early: ordered.then(BTreeMap::new),
             result: PhantomData,
         };
-        // The work begins now, not when somebody asks.
-        while results.hand_in_one() {}
+        // The work begins now, not when somebody asks; the rest of the input is pulled when results are.
+        for _ in 0..begin {
+            results.hand_in_one();
+        }
         results
     }
 
@@ -75,34 +79,45 @@ impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
         true
     }
 
-    /// The result whose turn it is, if it is there before the deadline.
-    fn next_result(&mut self, deadline: Deadline) -> Option<Finished> {
-        let Some(early) = &mut self.early else {
-            return self.inbox.take(deadline).map(|(_, result)| result);
-        };
+    /// The result whose turn it is, and its place, if it is there before the deadline.
+    fn next_result(&mut self, deadline: Deadline) -> Option<(u64, Finished)> {
+        let Some(early) = &mut self.early else { return self.inbox.take(deadline) };
         loop {
             if let Some(result) = early.remove(&self.given) {
-                return Some(result);
+                return Some((self.given, result));
             }
             let (place, result) = self.inbox.take(deadline)?;
             early.insert(place, result);
         }
     }
 
-    /// Takes back what no worker has, and waits for the rest.
-    pub(crate) fn stop(mut self) {
-        self.pool.cancel(self.job);
-        while self.given < self.handed_in && self.next_result(Deadline::NEVER).is_some() {
-            self.given += 1;
+    /// Takes back what no worker has begun, and waits for the rest.
+    ///
+    /// Gives the first error, by place, of a task that came before `place`.
+    pub(crate) fn stop(mut self, place: u64) -> Option<TaskError> {
+        self.items_end();
+        let mut first: Option<(u64, TaskError)> = None;
+        while let Some((other, result)) = self.next_placed() {
+            if let Err(error) = result
+                && error != TaskError::Cancelled
+                && other < first.as_ref().map_or(place, |(place, _)| *place)
+            {
+                first = Some((other, error));
+            }
         }
+        first.map(|(_, error)| error)
+    }
+
+    fn items_end(&mut self) {
+        self.closed = true;
+        self.pool.cancel(self.job);
     }
 }
 
-impl<I: Iterator<Item: Message>, R: Message> Iterator for Results<I, R> {
-    type Item = Result<R, TaskError>;
-
-    fn next(&mut self) -> Option<Result<R, TaskError>> {
-        let result = loop {
+impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
+    /// The next result and the place of its item.
+    pub(crate) fn next_placed(&mut self) -> Option<(u64, Result<R, TaskError>)> {
+        let (place, result) = loop {
             // What is there already comes before the input, which may be slow.
             if let Some(result) = self.next_result(Deadline::now()) {
                 break result;
@@ -119,8 +134,15 @@ impl<I: Iterator<Item: Message>, R: Message> Iterator for Results<I, R> {
         };
         self.given += 1;
         self.closed |= matches!(result, Err(TaskError::Closed));
-        self.hand_in_one();
-        Some(decode(result))
+        Some((place, decode(result)))
+    }
+}
+
+impl<I: Iterator<Item: Message>, R: Message> Iterator for Results<I, R> {
+    type Item = Result<R, TaskError>;
+
+    fn next(&mut self) -> Option<Result<R, TaskError>> {
+        Some(self.next_placed()?.1)
     }
 }
 

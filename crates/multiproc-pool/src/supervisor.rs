@@ -136,7 +136,7 @@ struct Supervisor {
     /// Tasks that the backend has not taken.
     queue: VecDeque<Task>,
     /// The promises of those that it has.
-    under_way: HashMap<TaskId, Promise>,
+    under_way: HashMap<TaskId, (JobId, Promise)>,
     next_task: u64,
     closing: bool,
 }
@@ -160,8 +160,13 @@ impl Supervisor {
             for event in events.drain(..) {
                 match event {
                     Event::Done(id, outcome) => {
-                        if let Some(promise) = self.under_way.remove(&id) {
+                        if let Some((_, promise)) = self.under_way.remove(&id) {
                             promise.keep(finished(outcome));
+                        }
+                    }
+                    Event::Returned(envelope) => {
+                        if self.under_way.contains_key(&envelope.id) {
+                            self.backend.submit(envelope);
                         }
                     }
                     Event::Workers(ids) => *self.inner.workers.lock() = ids,
@@ -189,26 +194,39 @@ impl Supervisor {
     fn cancel(&mut self, job: JobId) -> bool {
         let (cancelled, kept): (VecDeque<_>, _) = self.queue.drain(..).partition(|task| task.job == job);
         self.queue = kept;
-        let any = !cancelled.is_empty();
-        for task in cancelled {
-            task.promise.keep(Err(TaskError::Cancelled));
+        let mut promises: Vec<Promise> = cancelled.into_iter().map(|task| task.promise).collect();
+        let taken: Vec<TaskId> =
+            self.under_way.iter().filter(|(_, (other, _))| *other == job).map(|(id, _)| *id).collect();
+        for id in taken {
+            if self.backend.take_back(id)
+                && let Some((_, promise)) = self.under_way.remove(&id)
+            {
+                promises.push(promise);
+            }
+        }
+        let any = !promises.is_empty();
+        for promise in promises {
+            promise.keep(Err(TaskError::Cancelled));
         }
         any
     }
 
     fn submit(&mut self) {
         for _ in 0..self.backend.credit() {
-            let Some(Task { call, arguments, promise, .. }) = self.queue.pop_front() else { return };
+            let Some(Task { job, call, arguments, promise }) = self.queue.pop_front() else { return };
             let id = TaskId(self.next_task);
             self.next_task += 1;
-            self.under_way.insert(id, promise);
+            self.under_way.insert(id, (job, promise));
             self.backend.submit(Envelope { id, call, arguments });
         }
     }
 
     fn end(mut self, how: Shutdown) {
-        let promises =
-            self.queue.drain(..).map(|task| task.promise).chain(self.under_way.drain().map(|(_, p)| p));
+        let promises = self
+            .queue
+            .drain(..)
+            .map(|task| task.promise)
+            .chain(self.under_way.drain().map(|(_, (_, promise))| promise));
         for promise in promises {
             promise.keep(Err(TaskError::Cancelled));
         }

@@ -374,3 +374,120 @@ fn pools_nest_and_are_used_from_many_threads() {
         });
     });
 }
+
+#[test]
+fn no_task_waits_behind_a_long_one_while_a_worker_is_free() {
+    both(|pool| {
+        // Short tasks first, so that many are handed to each worker ahead.
+        assert_eq!(pool.map(0..2_000u32, |n| n).unwrap().len(), 2_000);
+        for _ in 0..20 {
+            let flag = Shared::new(AtomicU32::new(0)).unwrap();
+            let waits = pool.apply_async(flag.clone(), |flag| wait_until_begun(&flag, 1));
+            let between: Vec<_> = (0..9u32).map(|n| pool.apply_async(n, |n| n)).collect();
+            let sets = pool.apply_async(flag, |flag| {
+                flag.fetch_add(1, Ordering::SeqCst); // SeqCst: partner of `wait_until_begun`
+            });
+            assert_eq!((sets.get(), waits.get()), (Ok(()), Ok(())));
+            assert!(between.into_iter().map(|result| result.get().unwrap()).eq(0..9));
+        }
+    });
+}
+
+#[test]
+fn what_is_taken_back_runs_once() {
+    both(|pool| {
+        let runs = Shared::new(AtomicU32::new(0)).unwrap();
+        for round in 1..=30u32 {
+            let begun = Shared::new(AtomicU32::new(0)).unwrap();
+            let results: Vec<_> = (0..200u32)
+                .map(|n| {
+                    // A few long ones, behind which short ones are taken back time and again.
+                    pool.apply_async((n, runs.clone(), begun.clone()), |(n, runs, begun)| {
+                        let until = Instant::now() + Duration::from_millis(if n % 40 == 0 { 3 } else { 0 });
+                        while Instant::now() < until {
+                            std::hint::spin_loop();
+                        }
+                        begun.fetch_add(1, Ordering::SeqCst); // SeqCst: a test's counter, as the next
+                        runs.fetch_add(1, Ordering::SeqCst);
+                        n
+                    })
+                })
+                .collect();
+            assert!(results.into_iter().map(|result| result.get().unwrap()).eq(0..200));
+            assert_eq!(begun.load(Ordering::SeqCst), 200, "in round {round}"); // SeqCst: as above
+        }
+        assert_eq!(runs.load(Ordering::SeqCst), 30 * 200); // SeqCst: as above
+    });
+}
+
+#[test]
+fn a_pool_without_workers_refuses_everything_in_one_go() {
+    within(LIMIT, || {
+        let pool = Pool::builder().workers(2).memory_limit(1).build().unwrap();
+        let results: Vec<_> = (0..5_000u32).map(|n| pool.apply_async(n, |n| n)).collect();
+        for result in results {
+            let error = result.get().unwrap_err();
+            assert!(
+                matches!(&error, TaskError::NoWorker { message } if message.contains("begin")),
+                "{error}"
+            );
+        }
+        pool.join();
+    });
+}
+
+#[test]
+fn a_task_that_leaves_no_descriptors_runs_once() {
+    both(|pool| {
+        let runs = Shared::new(AtomicU32::new(0)).unwrap();
+        let error = pool
+            .apply(runs.clone(), |runs| -> u32 {
+                runs.fetch_add(1, Ordering::SeqCst); // SeqCst: a test's counter, as the next
+                let mut kept = Vec::new();
+                while let Ok(file) = fs::File::open("/dev/null") {
+                    kept.push(file);
+                }
+                std::mem::forget(kept);
+                panic!("{}", "long ".repeat(20_000))
+            })
+            .unwrap_err();
+        assert!(!matches!(error, TaskError::NoWorker { .. }), "{error}");
+        assert_eq!(runs.load(Ordering::SeqCst), 1); // SeqCst: as above
+        assert_eq!(pool.map(0..100u32, |n| n).unwrap().len(), 100);
+    });
+}
+
+#[test]
+fn map_does_not_idle_behind_a_slow_item() {
+    both(|pool| {
+        let flag = Shared::new(AtomicU32::new(0)).unwrap();
+        // The first item ends only when the last one has run, far beyond what is handed in ahead.
+        let items = (0..500u32).map(|n| (n, flag.clone()));
+        let values = pool.map(items, |(n, flag)| {
+            match n {
+                0 => wait_until_begun(&flag, 1),
+                499 => {
+                    flag.fetch_add(1, Ordering::SeqCst); // SeqCst: partner of `wait_until_begun`
+                }
+                _ => {}
+            }
+            n
+        });
+        assert!(values.unwrap().into_iter().eq(0..500));
+    });
+}
+
+#[test]
+fn a_second_waiter_keeps_its_own_time() {
+    both(|pool| {
+        let flag = Shared::new(AtomicU32::new(0)).unwrap();
+        let result = pool.apply_async(flag.clone(), |flag| wait_until_begun(&flag, 1));
+        std::thread::scope(|scope| {
+            let long = scope.spawn(|| result.get_timeout(Duration::from_secs(30)));
+            let short = scope.spawn(|| result.get_timeout(Duration::from_millis(10)));
+            assert_eq!(short.join().unwrap(), Err(TaskError::NotReady));
+            flag.fetch_add(1, Ordering::SeqCst); // SeqCst: partner of `wait_until_begun`
+            assert_eq!(long.join().unwrap(), Ok(()));
+        });
+    });
+}

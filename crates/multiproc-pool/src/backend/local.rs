@@ -2,12 +2,13 @@
 //!
 //! Each worker has a socket of its own, so that a dying one holds nothing that others need. What lies in a worker's
 //! socket is known here: when it dies, the task that it had begun (it marks it in shared memory) ends with an error,
-//! and those that it had not begun go to others.
+//! and those that it had not begun go to others. They also go to others when the worker is busy with a long task
+//! while another has nothing to do.
 //!
 //! A socket holds no more than fits its buffer, so that handing a task over never waits. How many tasks lie in it
 //! follows the time that they take: one while that is not known, more when they are short.
 
-use super::wire::{Answer, AnswerKind, IDLE, Task, WorkerArgs};
+use super::wire::{Answer, AnswerKind, Marks, Task, WorkerArgs};
 use super::{Backend, Envelope, Event, Outcome, Payload, Shutdown, TaskId, worker};
 use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::{Bell, Deadline};
@@ -30,9 +31,16 @@ const MAX_AHEAD: usize = 32;
 const MAX_BYTES: usize = 64 << 10;
 /// What a task costs in a socket's buffer beside its bytes.
 const OVERHEAD: usize = 1 << 10;
-/// How often in a row workers may end before they have done anything, until waiting tasks are given up.
+/// What a descriptor counts for: those that are in flight are limited for all of a user's processes together.
+const DESCRIPTOR: usize = 4 << 10;
+/// How long a task runs before those behind it are given to a worker that has nothing to do.
+const PATIENCE: Duration = Duration::from_millis(1);
+/// How many workers may end before they begin a task, until it is given up.
+const MAX_TRIES: u32 = 5;
+/// How many workers in a row may end before they have done anything, until every task is given up.
 const MAX_EARLY_DEATHS: u32 = 8;
-/// The longest pause before a replacement is started.
+/// The pause after a want of descriptors that will pass, and the longest before a replacement is started.
+const PAUSE: Duration = Duration::from_millis(5);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// How workers are made.
@@ -51,12 +59,24 @@ pub(crate) struct Local {
     workers: Vec<Worker>,
     /// Workers ever started, for their names.
     started: u64,
-    /// Taken, and not handed to a worker: what a dead one had not begun, and what came while none was ready.
-    waiting: VecDeque<Envelope>,
-    /// Worker deaths in a row before which nothing was done.
+    /// Taken, and not in a worker's socket.
+    waiting: VecDeque<Held>,
+    /// Workers that ended in a row before which nothing was done.
     early_deaths: u32,
-    /// No replacement is started before this.
-    pause: Option<Instant>,
+    /// No worker can be started, and why: until one has done something, tasks are refused.
+    given_up: Option<String>,
+    /// No worker is started before this.
+    start_at: Instant,
+    /// No task is handed out before this.
+    hand_at: Instant,
+}
+
+/// A task that has not been answered.
+#[derive(Debug)]
+struct Held {
+    envelope: Envelope,
+    /// Workers that ended before they began it.
+    tries: u32,
 }
 
 #[derive(Debug)]
@@ -64,10 +84,11 @@ struct Worker {
     process: Process<()>,
     socket: OwnedFd,
     reader: Reader,
-    running: Shared<AtomicU64>,
-    /// What is in its socket or under way, in order.
-    has: VecDeque<(Envelope, usize)>,
-    bytes: usize,
+    marks: Shared<Marks>,
+    /// What is in its socket or under way, in order, each with its place in the worker's stream and its weight.
+    has: VecDeque<(u64, usize, Held)>,
+    next_place: u64,
+    weight: usize,
     /// How long a task takes, averaged over the last few; `None` while nothing has been done.
     pace: Option<Duration>,
     last_answer: Instant,
@@ -81,7 +102,9 @@ impl Local {
             started: 0,
             waiting: VecDeque::new(),
             early_deaths: 0,
-            pause: None,
+            given_up: None,
+            start_at: Instant::now(),
+            hand_at: Instant::now(),
         };
         while local.workers.len() < local.options.workers {
             if let Err(error) = local.start_worker() {
@@ -98,7 +121,7 @@ impl Local {
 
     fn start_worker(&mut self) -> io::Result<()> {
         let (socket, theirs) = fd::with_descriptors(fd::socket_pair)?;
-        let running = Shared::new(AtomicU64::new(IDLE))?;
+        let marks = Shared::new(Marks { begun: AtomicU64::new(0), taken_back: AtomicU64::new(0) })?;
         self.started += 1;
         let mut builder =
             Process::builder().name(format!("{}-{}", self.options.name, self.started)).daemon(true);
@@ -108,15 +131,16 @@ impl Local {
         if let Some(bytes) = self.options.memory_limit {
             builder = builder.memory_limit(bytes);
         }
-        let process =
-            builder.spawn(WorkerArgs { socket: Fd::new(theirs), running: running.clone() }, worker::run)?;
+        let args = WorkerArgs { socket: Fd::new(theirs), marks: marks.clone() };
+        let process = builder.spawn(args, worker::run)?;
         self.workers.push(Worker {
             process,
             socket,
             reader: Reader::new(),
-            running,
+            marks,
             has: VecDeque::new(),
-            bytes: 0,
+            next_place: 1,
+            weight: 0,
             pace: None,
             last_answer: Instant::now(),
         });
@@ -125,50 +149,82 @@ impl Local {
 
     /// Starts what is missing, unless it is too early after the last death.
     fn refill(&mut self, events: &mut Vec<Event>) {
-        if self.workers.len() == self.options.workers
-            || self.pause.is_some_and(|until| Instant::now() < until)
-        {
+        if self.workers.len() == self.options.workers || Instant::now() < self.start_at {
             return;
         }
-        self.pause = None;
         while self.workers.len() < self.options.workers {
             if let Err(error) = self.start_worker() {
                 tracing::error!(target: "multiproc::pool", pool = self.options.name, %error, "cannot start a worker");
-                self.early_death(&format!("a worker cannot be started: {error}"), events);
+                self.early_death(&format!("a worker cannot be started: {error}"));
                 break;
             }
         }
         events.push(Event::Workers(self.ids()));
     }
 
-    /// Counts a worker that has done nothing; gives up what waits when that happens too often.
-    fn early_death(&mut self, why: &str, events: &mut Vec<Event>) {
+    /// Counts a worker that has done nothing; gives up when that happens too often.
+    fn early_death(&mut self, why: &str) {
         self.early_deaths += 1;
         let pause = Duration::from_millis(1 << self.early_deaths.min(10)).min(MAX_PAUSE);
-        self.pause = Some(Instant::now() + pause);
-        // A worker that has proven itself will come to them in the end.
+        self.start_at = Instant::now() + pause;
+        // A worker that has proven itself will come to the tasks in the end.
         if self.early_deaths >= MAX_EARLY_DEATHS && self.workers.iter().all(|worker| worker.pace.is_none()) {
-            for envelope in self.waiting.drain(..) {
-                events.push(Event::Done(envelope.id, Outcome::NoWorker(why.to_owned())));
-            }
+            self.given_up = Some(why.to_owned());
         }
     }
 
-    /// Hands waiting envelopes to workers that have room, the least busy first.
+    /// Hands waiting tasks to workers that have room, the least busy first.
     fn hand_out(&mut self, events: &mut Vec<Event>) {
-        loop {
+        if let Some(why) = &self.given_up {
+            let refused = self.waiting.drain(..).map(|held| held.envelope.id);
+            events.extend(refused.map(|id| Event::Done(id, Outcome::NoWorker(why.clone()))));
+            return;
+        }
+        while Instant::now() >= self.hand_at {
+            let under_way = self.workers.iter().any(|worker| !worker.has.is_empty());
             let free = self
                 .workers
                 .iter_mut()
                 .filter(|worker| worker.room() > 0)
                 .min_by_key(|worker| worker.has.len());
             let Some(worker) = free else { return };
-            let Some(envelope) = self.waiting.pop_front() else { return };
-            let id = envelope.id;
-            if let Err(why) = worker.hand(envelope) {
-                events.push(Event::Done(id, Outcome::NotSent(why)));
+            let Some(held) = self.waiting.pop_front() else { return };
+            let id = held.envelope.id;
+            match worker.hand(held) {
+                Ok(()) => {}
+                // Descriptors in flight are counted for the whole user: they become fewer when ours are received.
+                Err((held, error)) if under_way && fd::is_out_of_descriptors(&error) => {
+                    self.waiting.push_front(held);
+                    self.hand_at = Instant::now() + PAUSE;
+                }
+                Err((_, error)) => {
+                    let why = format!("the arguments cannot be handed over: {error}");
+                    events.push(Event::Done(id, Outcome::NotSent(why)));
+                }
             }
         }
+    }
+
+    /// Takes tasks back from workers that are busy with another one, if some worker has nothing to do; tells when to
+    /// look again.
+    fn balance(&mut self) -> Option<Instant> {
+        let idle = self.workers.iter().any(|worker| worker.has.is_empty());
+        if !idle || !self.waiting.is_empty() {
+            return None;
+        }
+        let mut look = None;
+        for worker in &mut self.workers {
+            if worker.has.len() < 2 {
+                continue;
+            }
+            let due = worker.last_answer + PATIENCE;
+            if due > Instant::now() {
+                look = Some(look.map_or(due, |look: Instant| look.min(due)));
+            } else {
+                self.waiting.extend(worker.take_back());
+            }
+        }
+        look
     }
 
     /// Reads what one worker has answered, and buries it if it is dead.
@@ -179,20 +235,36 @@ impl Local {
         let is_new = worker.pace.is_none();
         if was_new && !is_new {
             self.early_deaths = 0;
+            self.given_up = None;
         }
         // The socket alone does not tell of a death: a process that the worker started may hold it open.
-        if stream == Stream::Open && !ended {
+        if matches!(stream, Stream::Open) && !ended {
             return;
         }
         let worker = self.workers.swap_remove(index);
         let name = worker.process.name().to_owned();
-        let (status, begun, rest) = worker.bury();
-        tracing::warn!(target: "multiproc::pool", worker = name, %status, "worker died");
-        rest.into_iter().rev().for_each(|envelope| self.waiting.push_front(envelope));
-        if let Some(id) = begun {
+        let Buried { status, why, begun, rest } = worker.bury();
+        tracing::warn!(target: "multiproc::pool", worker = name, %status, why, "worker died");
+        let blamed = !begun.is_empty();
+        for id in begun {
             events.push(Event::Done(id, Outcome::WorkerDied(status)));
-        } else if is_new {
-            self.early_death(&format!("workers end before they do anything ({status})"), events);
+        }
+        let mut first = true;
+        for mut held in rest.into_iter().rev().collect::<Vec<_>>() {
+            // The one that was next may be what it died of.
+            held.tries += u32::from(!blamed && std::mem::take(&mut first));
+            self.waiting.push_front(held);
+        }
+        if !blamed
+            && let Some(held) = self.waiting.front()
+            && held.tries >= MAX_TRIES
+        {
+            let why = format!("{MAX_TRIES} workers ended before they could begin it: {why}");
+            events.push(Event::Done(held.envelope.id, Outcome::NoWorker(why)));
+            self.waiting.pop_front();
+        }
+        if !blamed && is_new {
+            self.early_death(&format!("workers end before they do anything: {why}"));
         }
         events.push(Event::Workers(self.ids()));
     }
@@ -200,23 +272,45 @@ impl Local {
 
 impl Backend for Local {
     fn credit(&self) -> usize {
+        if self.given_up.is_some() {
+            return usize::MAX;
+        }
         let room: usize = self.workers.iter().map(Worker::room).sum();
-        // While workers are being replaced a few may wait here, so that a pool without any keeps asking.
-        room.max(usize::from(self.workers.is_empty())).saturating_sub(self.waiting.len())
+        room.saturating_sub(self.waiting.len())
     }
 
     fn submit(&mut self, envelope: Envelope) {
-        self.waiting.push_back(envelope);
+        self.waiting.push_back(Held { envelope, tries: 0 });
+    }
+
+    fn take_back(&mut self, id: TaskId) -> bool {
+        if let Some(index) = self.waiting.iter().position(|held| held.envelope.id == id) {
+            self.waiting.remove(index);
+            return true;
+        }
+        let holder =
+            self.workers.iter_mut().find(|worker| worker.has.iter().any(|(.., held)| held.envelope.id == id));
+        let Some(worker) = holder else { return false };
+        let mut back = worker.take_back();
+        let before = back.len();
+        back.retain(|held| held.envelope.id != id);
+        let found = back.len() < before;
+        back.into_iter().rev().for_each(|held| self.waiting.push_front(held));
+        found
     }
 
     fn poll(&mut self, bell: &Bell, deadline: Deadline, events: &mut Vec<Event>) -> io::Result<()> {
         self.refill(events);
         self.hand_out(events);
-        let deadline = match (self.pause, deadline.instant()) {
-            _ if !events.is_empty() => Deadline::now(),
-            (Some(pause), Some(at)) => Deadline::at(pause.min(at)),
-            (Some(pause), None) => Deadline::at(pause),
-            (None, _) => deadline,
+        let look = self.balance();
+        self.hand_out(events);
+        let deadline = if events.is_empty() {
+            let start = (self.workers.len() < self.options.workers).then_some(self.start_at);
+            let hand = (!self.waiting.is_empty()).then_some(self.hand_at).filter(|at| *at > Instant::now());
+            let wishes = [look, start, hand, deadline.instant()];
+            wishes.into_iter().flatten().min().map_or(Deadline::NEVER, Deadline::at)
+        } else {
+            Deadline::now()
         };
         let polled: Vec<_> = [bell.as_fd()]
             .into_iter()
@@ -231,8 +325,6 @@ impl Backend for Local {
                 self.attend(index, process, events);
             }
         }
-        self.refill(events);
-        self.hand_out(events);
         Ok(())
     }
 
@@ -242,46 +334,48 @@ impl Backend for Local {
                 let _ = worker.process.kill();
             }
         }
-        for Worker { process, socket, .. } in self.workers.drain(..) {
-            // The end of its stream: there is no more to do.
-            drop(socket);
+        // The end of their streams: there is no more to do. All of them first, so that they leave side by side.
+        let processes: Vec<_> = self.workers.drain(..).map(|worker| worker.process).collect();
+        for process in processes {
             let _ = process.wait();
         }
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Stream {
     Open,
     Ended,
 }
 
+/// What is left of a worker.
+struct Buried {
+    status: ExitStatus,
+    /// What it said of its end, or how it ended.
+    why: String,
+    /// The tasks that it had begun: one, or more where answers were lost.
+    begun: Vec<TaskId>,
+    rest: VecDeque<Held>,
+}
+
 impl Worker {
-    fn limit(&self) -> usize {
-        match self.pace {
+    /// How many more tasks may be put into its socket.
+    fn room(&self) -> usize {
+        let limit = match self.pace {
             None => 1,
             Some(pace) => {
                 let fit = AHEAD.as_nanos() / pace.as_nanos().max(1);
                 usize::try_from(fit).unwrap_or(MAX_AHEAD).clamp(1, MAX_AHEAD)
             }
-        }
+        };
+        if self.weight >= MAX_BYTES { 0 } else { limit.saturating_sub(self.has.len()) }
     }
 
-    fn room(&self) -> usize {
-        if self.bytes >= MAX_BYTES { 0 } else { self.limit().saturating_sub(self.has.len()) }
-    }
-
-    /// Puts a task into the worker's socket.
-    ///
-    /// # Errors
-    ///
-    /// The task cannot be sent to any worker, and why.
-    fn hand(&mut self, envelope: Envelope) -> Result<(), String> {
-        let task = Task { id: envelope.id.0, call: envelope.call };
-        if self.has.is_empty() {
-            self.last_answer = Instant::now();
-        }
-        match parcel::send(&self.socket, &task, &envelope.arguments, false) {
+    /// Puts a task into the worker's socket, or gives it back with the reason why it cannot be sent.
+    fn hand(&mut self, held: Held) -> Result<(), (Held, io::Error)> {
+        let Envelope { call, arguments, .. } = &held.envelope;
+        let task = Task { place: self.next_place, call: *call };
+        match parcel::send(&self.socket, &task, arguments, false) {
             Ok(()) => {}
             // It is dead: in a moment its tasks are given to others, this one too.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -290,13 +384,29 @@ impl Worker {
                     // Half a task may lie in its socket, which is of no use any more.
                     let _ = self.process.kill();
                 }
-                return Err(format!("the arguments cannot be handed over: {error}"));
+                return Err((held, error));
             }
         }
-        let bytes = OVERHEAD + envelope.arguments.bytes.len().min(32 << 10);
-        self.bytes += bytes;
-        self.has.push_back((envelope, bytes));
+        if self.has.is_empty() {
+            self.last_answer = Instant::now();
+        }
+        let weight = OVERHEAD + arguments.bytes.len().min(32 << 10) + arguments.fds.len() * DESCRIPTOR;
+        self.weight += weight;
+        self.has.push_back((self.next_place, weight, held));
+        self.next_place += 1;
         Ok(())
+    }
+
+    /// Takes back what the worker has not begun.
+    fn take_back(&mut self) -> VecDeque<Held> {
+        // TAKE-BACK: SeqCst, partner of `worker::run`. Each side writes its own word and then reads the other's: what
+        // we do not see begun here, the worker will see taken back.
+        self.marks.taken_back.store(self.next_place - 1, Ordering::SeqCst);
+        let begun = self.marks.begun.load(Ordering::SeqCst);
+        let at = self.has.iter().position(|(place, ..)| *place > begun).unwrap_or(self.has.len());
+        let back: VecDeque<_> = self.has.split_off(at);
+        self.weight -= back.iter().map(|(_, weight, _)| weight).sum::<usize>();
+        back.into_iter().map(|(.., held)| held).collect()
     }
 
     /// Reads answers until there are no more for now.
@@ -305,42 +415,59 @@ impl Worker {
             let mut parcel = match parcel::recv(&mut self.reader, &self.socket, Deadline::now()) {
                 Ok(parcel) => parcel,
                 Err(FrameError::TimedOut) => return Stream::Open,
-                Err(_) => return Stream::Ended,
+                Err(FrameError::Eof | FrameError::Torn { .. }) => return Stream::Ended,
+                Err(error) => {
+                    // An answer came, and cannot be read: its task is done, and must not be done again.
+                    if let Some((_, weight, held)) = self.has.pop_front() {
+                        self.weight -= weight;
+                        let why = format!("the answer cannot be received: {error}");
+                        events.push(Event::Done(held.envelope.id, Outcome::NotReceived(why)));
+                    }
+                    return Stream::Ended;
+                }
             };
-            let Ok(Answer { id, outcome }) = parcel.take_head() else { return Stream::Ended };
-            match self.has.front() {
-                Some((envelope, _)) if envelope.id.0 == id => {}
-                _ => return Stream::Ended, // an answer that nobody asked for: the task wrote on our socket
+            let Ok(Answer { place, outcome }) = parcel.take_head() else { return Stream::Ended };
+            let known = self.has.front().is_some_and(|(front, ..)| *front == place);
+            if !known {
+                if matches!(outcome, AnswerKind::Skipped) {
+                    continue; // taken back, and with another worker by now
+                }
+                return Stream::Ended; // an answer that nobody asked for: the task wrote on our socket
             }
-            if let Some((_, bytes)) = self.has.pop_front() {
-                self.bytes -= bytes;
-            }
+            let Some((_, weight, held)) = self.has.pop_front() else { return Stream::Ended };
+            self.weight -= weight;
             let now = Instant::now();
             let took = now - self.last_answer;
-            self.pace = Some(self.pace.map_or(took, |pace| (pace * 7 + took) / 8));
             self.last_answer = now;
             let outcome = match outcome {
+                AnswerKind::Skipped => {
+                    events.push(Event::Returned(held.envelope));
+                    continue;
+                }
                 AnswerKind::Returned => Outcome::Returned(Payload::new(parcel)),
                 AnswerKind::Panicked(panic) => Outcome::Panicked(panic),
                 AnswerKind::NotDecoded(why) => Outcome::NotDecoded(why),
                 AnswerKind::NotEncoded(why) => Outcome::NotEncoded(why),
             };
-            events.push(Event::Done(TaskId(id), outcome));
+            self.pace = Some(self.pace.map_or(took, |pace| (pace * 7 + took) / 8));
+            events.push(Event::Done(held.envelope.id, outcome));
         }
     }
 
-    /// Sees the worker's end: how it ended, which task it had begun, and what else it had.
-    fn bury(self) -> (ExitStatus, Option<TaskId>, VecDeque<Envelope>) {
+    /// Sees the worker's end.
+    fn bury(self) -> Buried {
         // A worker without a socket is of no use, alive or not.
         let _ = self.process.kill();
         let status = self.process.wait().unwrap_or_else(|_| ExitStatus::unknown());
-        // RUNNING: Relaxed, see the worker.
-        let running = self.running.load(Ordering::Relaxed);
-        let mut rest: VecDeque<Envelope> = self.has.into_iter().map(|(envelope, _)| envelope).collect();
-        let begun = rest.front().map(|envelope| envelope.id).filter(|id| id.0 == running);
-        if begun.is_some() {
-            rest.pop_front();
+        // Relaxed: what a dead process has written is in memory in the order of its program.
+        let begun_place = self.marks.begun.load(Ordering::Relaxed);
+        let (begun, rest): (Vec<_>, Vec<_>) =
+            self.has.into_iter().partition(|(place, ..)| *place <= begun_place);
+        Buried {
+            status,
+            why: self.process.join().err().map_or_else(|| status.to_string(), |error| error.to_string()),
+            begun: begun.into_iter().map(|(.., held)| held.envelope.id).collect(),
+            rest: rest.into_iter().map(|(.., held)| held).collect(),
         }
-        (status, begun, rest)
     }
 }

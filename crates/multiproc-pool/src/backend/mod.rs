@@ -41,6 +41,8 @@ pub(crate) enum Outcome {
     WorkerDied(ExitStatus),
     /// The arguments cannot be handed to a worker.
     NotSent(String),
+    /// The task is done, and its answer cannot be received.
+    NotReceived(String),
     /// No worker can be started.
     NoWorker(String),
 }
@@ -67,6 +69,8 @@ impl Payload {
 pub(crate) enum Event {
     /// A task has ended.
     Done(TaskId, Outcome),
+    /// A task that was taken has not been begun: it is to be submitted again.
+    Returned(Envelope),
     /// The numbers of the worker processes have changed.
     Workers(Vec<u32>),
 }
@@ -87,6 +91,9 @@ pub(crate) trait Backend: Send {
 
     /// Takes an envelope; only while there is credit.
     fn submit(&mut self, envelope: Envelope);
+
+    /// Takes a task back that has not been begun; tells whether it could. Then nothing more is told of it.
+    fn take_back(&mut self, id: TaskId) -> bool;
 
     /// Waits for something to happen until the deadline, or for `bell` to ring, and tells what did.
     fn poll(&mut self, bell: &Bell, deadline: Deadline, events: &mut Vec<Event>) -> io::Result<()>;
