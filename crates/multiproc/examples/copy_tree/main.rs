@@ -137,7 +137,7 @@ fn work(args: &Args, source: &Path, dest: &Path, report: &Rc<Report>) -> Result<
     crew::copy(plan, workers, &ledger, report)
 }
 
-/// Resolves both folders, and refuses what would copy the copy.
+/// Resolves both folders, and refuses what would copy the copy or write into the source.
 fn check(source: &Path, dest: &Path) -> Result<(PathBuf, PathBuf), String> {
     let told = |path: &Path, error| format!("{}: {error}", path.display());
     let source = fs::canonicalize(source).map_err(|error| told(source, error))?;
@@ -148,6 +148,13 @@ fn check(source: &Path, dest: &Path) -> Result<(PathBuf, PathBuf), String> {
     if dest.starts_with(&source) {
         let (source, dest) = (source.display(), dest.display());
         return Err(format!("{dest}: lies inside the source {source}: name a folder outside of it"));
+    }
+    if source.starts_with(&dest) {
+        // A folder of the source may have the name of one on the way to it: `copy_tree p/sub p` with a p/sub/sub.
+        let (source, dest) = (source.display(), dest.display());
+        return Err(format!(
+            "{dest}: holds the source {source}, which the copy could overwrite: name a folder beside it"
+        ));
     }
     Ok((source, dest))
 }

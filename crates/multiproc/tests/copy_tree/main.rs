@@ -132,6 +132,8 @@ fn wrong_usage_is_refused_before_anything_is_done() {
         (&source, &source.join("inside"), "lies inside the source"),
         (&source, &source, "lies inside the source"),
         (&source, &path("alias/inside/deeper"), "lies inside the source"),
+        (&source, &tree.folder.path().to_owned(), "holds the source"),
+        (&source, &path("source/.."), "holds the source"),
         (&missing, &tree.dest(), "missing: No such file"),
         (&source.join("file"), &tree.dest(), "is no folder"),
     ] {
