@@ -3,10 +3,18 @@
 //! # Safety
 //!
 //! Unsafe is needed to make a function pointer of an address. The address is `base + offset`, where the offset was
-//! taken from a function pointer of the same type in a process of the same build: the build is compared before
-//! anything else is read, the offset must lie in the executable's code, and a fingerprint of the argument's and
-//! the result's types travels with it and is compared by the code that would call it. Who can write to the sockets
-//! and rings of this process family could forge an offset; they are private to the user who runs it.
+//! taken from a function pointer of the same type in a process of the same build:
+//!
+//! - the build travels with a [`Func`] and with a child's start, and is compared before the offset is used. A
+//!   [`Remote`] goes only to a process that was started by this one, as this build;
+//! - the offset must lie in the executable's code;
+//! - a fingerprint of the argument's and the result's types travels with it and is compared by the code that would
+//!   call it. It is made of their `TypeId`s, which tell types apart that have one name and are the same throughout
+//!   a build.
+//!
+//! None of this stops a forger, who can copy all three. So both are only decoded from a trusted peer: a process of
+//! this program's own family, whose sockets and rings are private to the user who runs it. To call [`codec::decode`]
+//! is to vouch for the bytes; what came from elsewhere goes through `decode_with` and untrusted limits.
 #![expect(unsafe_code, reason = "makes function pointers of checked offsets")]
 
 use crate::panics::{self, Panic};
@@ -16,8 +24,9 @@ use multiproc_core::sys::image::image;
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::any::{Any, type_name};
+use std::any::{Any, TypeId, type_name};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::os::fd::OwnedFd;
 
 /// A function that lies in a shared library.
@@ -79,6 +88,7 @@ impl<A: 'static, R: 'static> Serialize for Func<A, R> {
 
 impl<'de, A: 'static, R: 'static> Deserialize<'de> for Func<A, R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Func<A, R>, D::Error> {
+        check_trust()?;
         let (build, offset, types) = <(u64, u64, u64)>::deserialize(deserializer)?;
         if build != build_hash().map_err(D::Error::custom)? {
             return Err(D::Error::custom(
@@ -98,11 +108,27 @@ impl<'de, A: 'static, R: 'static> Deserialize<'de> for Func<A, R> {
 }
 
 /// A function and the code that knows its types, for crates that send calls themselves, as the pool does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Remote {
     entry: u64,
     function: u64,
     types: u64,
+}
+
+impl<'de> Deserialize<'de> for Remote {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Remote, D::Error> {
+        check_trust()?;
+        let (entry, function, types) = Deserialize::deserialize(deserializer)?;
+        Ok(Remote { entry, function, types })
+    }
+}
+
+/// Refuses functions that anybody could have forged.
+fn check_trust<E: serde::de::Error>() -> Result<(), E> {
+    if codec::is_trusted() {
+        return Ok(());
+    }
+    Err(E::custom("a function from a peer that is not trusted: functions travel within one program only"))
 }
 
 /// What a call gave: the result as it travels, and the value itself, to be dropped after it was sent.
@@ -173,7 +199,8 @@ impl Remote {
         let function = address_of(self.function).ok_or(CallError::NoFunction)?;
         // SAFETY:
         // - the address lies in the code of this executable, whose build is the sender's;
-        // - `Remote`s are only made by `new`, which took it from an `Entry` (see the head of this file).
+        // - `Remote`s are made by `new`, which took it from an `Entry`, or decoded from a trusted peer that made it
+        //   so (see the head of this file).
         let entry = unsafe { std::mem::transmute::<*const (), Entry>(entry) };
         entry(function, self.types, arguments, fds)
     }
@@ -211,19 +238,37 @@ fn address_of(offset: u64) -> Option<*const ()> {
 }
 
 fn build_hash() -> Result<u64, ForeignFunction> {
-    image().map(|image| hash(image.build_id().as_bytes(), 0)).map_err(|_| ForeignFunction)
+    let mut hash = Fnv::new();
+    hash.write(image().map_err(|_| ForeignFunction)?.build_id().as_bytes());
+    Ok(hash.finish())
 }
 
 /// Tells functions of different types apart within one build.
-fn fingerprint<A, R>() -> u64 {
-    hash(type_name::<R>().as_bytes(), hash(type_name::<A>().as_bytes(), 0))
+fn fingerprint<A: 'static, R: 'static>() -> u64 {
+    let mut hash = Fnv::new();
+    (TypeId::of::<A>(), TypeId::of::<R>()).hash(&mut hash);
+    hash.finish()
 }
 
-/// FNV-1a.
-fn hash(bytes: &[u8], seed: u64) -> u64 {
-    bytes.iter().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    })
+/// FNV-1a: the same in every process, unlike the hashers of `std`.
+struct Fnv(u64);
+
+impl Fnv {
+    fn new() -> Fnv {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[cfg(test)]
@@ -251,6 +296,33 @@ mod tests {
         let other_types = Remote { types: remote.types ^ 1, ..remote };
         assert!(matches!(other_types.call(&[1], vec![]), Err(CallError::NoFunction)));
         assert!(matches!(remote.call(&[], vec![]), Err(CallError::Decode(_))));
+    }
+
+    #[test]
+    fn types_of_one_name_are_told_apart() {
+        let first = {
+            struct Same;
+            (fingerprint::<Same, ()>(), type_name::<Same>())
+        };
+        let second = {
+            struct Same;
+            (fingerprint::<Same, ()>(), type_name::<Same>())
+        };
+        assert_eq!(first.1, second.1);
+        assert_ne!(first.0, second.0);
+        assert_ne!(fingerprint::<u8, u16>(), fingerprint::<u16, u8>());
+    }
+
+    #[test]
+    fn functions_of_strangers_are_refused() {
+        let untrusted = codec::Limits::untrusted();
+        let remote = codec::encode(&Remote::new(double).unwrap()).unwrap().bytes;
+        assert!(codec::decode::<Remote>(&remote, vec![]).is_ok());
+        assert!(codec::decode_with::<Remote>(&remote, vec![], &untrusted).is_err());
+        let func = codec::encode(&Func::new(double)).unwrap().bytes;
+        assert!(codec::decode::<Func<u32, u32>>(&func, vec![]).is_ok());
+        assert!(codec::decode_with::<Func<u32, u32>>(&func, vec![], &untrusted).is_err());
+        assert!(codec::decode::<Func<u32, i32>>(&func, vec![]).is_err());
     }
 
     #[test]
