@@ -1,6 +1,7 @@
 //! The child's side: from the boot socket to the end.
 
 use crate::function::{CallError, Remote, Returned};
+use crate::lock::Lock;
 use crate::panics::Panic;
 use crate::start::{Reply, Role, Settings, Start};
 use crate::{builder, executable, fork, hook, info};
@@ -14,7 +15,7 @@ use multiproc_pipe::parcel::{self, Parcel};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread;
 
 /// The exit code of a child that could not begin.
@@ -26,8 +27,8 @@ const NOT_PASSED: i32 = 1;
 /// Enough for a thread that only polls.
 const WATCHER_STACK: usize = 64 << 10;
 
-/// Our end of the boot socket, for a panic that nobody will catch.
-static REPORT: OnceLock<Arc<OwnedFd>> = OnceLock::new();
+/// This process, and its end of the boot socket, for a panic that nobody will catch: a fork inherits both.
+static REPORT: Lock<Option<(u32, Arc<OwnedFd>)>> = Lock::new(None);
 
 /// Runs as a child; never returns. Must be called on the main thread before `main`, or at its top.
 pub(crate) fn run(mut socket: OwnedFd) -> ! {
@@ -102,7 +103,8 @@ fn begin(socket: OwnedFd, start: Start, remote: Remote, parcel: Parcel, whole: b
     info::become_child(start.identity, start.parent);
     process::set_thread_name(&name);
     hook::booted();
-    let socket = Arc::clone(REPORT.get_or_init(|| Arc::new(socket)));
+    let socket = Arc::new(socket);
+    report_to(&socket);
     tracing::info!(target: "multiproc::process", name, "child process calling its function");
     if whole {
         // On this thread: to start one more would take a third again as long as the whole start through a fork
@@ -199,10 +201,22 @@ pub(crate) fn conclude(socket: &OwnedFd, outcome: Result<Returned, CallError>) -
     code
 }
 
+/// Names the socket for [`report_last_panic`].
+pub(crate) fn report_to(socket: &Arc<OwnedFd>) {
+    *REPORT.lock() = Some((process::id(), Arc::clone(socket)));
+}
+
+/// Holds that choice still, so that a fork does not catch it half-changed.
+pub(crate) fn hold() -> impl Sized {
+    REPORT.lock()
+}
+
 /// Sends the panic of a program that aborts on panics, from the panic hook.
-pub(crate) fn report_last_panic(panic: &Panic) {
-    if let Some(socket) = REPORT.get() {
-        let _ = reply(socket, &Reply::Panicked(panic.clone()), &Encoded::default());
+pub(crate) fn report_last_panic(panic: Panic) {
+    let report = REPORT.lock().clone();
+    // A fork that is not ours has a result of its own to think of, not its parent's.
+    if let Some((_, socket)) = report.filter(|(owner, _)| *owner == process::id()) {
+        let _ = reply(&socket, &Reply::Panicked(panic), &Encoded::default());
     }
 }
 

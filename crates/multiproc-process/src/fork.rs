@@ -12,12 +12,12 @@
 #![expect(unsafe_code, reason = "calls clone3 and fork")]
 
 use crate::forkserver::REQUEST;
-use crate::{executable, forkserver, info, panics, registry, spawner};
+use crate::{child, executable, forkserver, info, panics, registry, spawner};
 use multiproc_core::Deadline;
 use multiproc_core::sys::child::{Duplicated, ThreadRecord, clone_sibling, fork};
 use multiproc_core::sys::process;
 use multiproc_pipe::frame::{self, Reader};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Makes children on request until the asker is gone; returns only in the children, with their boot socket, and
@@ -64,12 +64,25 @@ pub(crate) fn serve(control: OwnedFd) -> (OwnedFd, bool) {
 ///
 /// As for fork(2): in the child only the calling thread exists, and locks of others stay locked for ever.
 pub(crate) unsafe fn plain() -> io::Result<Option<(u32, OwnedFd)>> {
+    let (_output, _server) = loop {
+        // What waits to be written would be written by both, and another thread that writes just now would leave the
+        // child a lock that nobody opens. Taken first: who has it may well be starting a process.
+        let mut output = io::stdout().lock();
+        // A start has the server for long, and what it reports may go to the standard output.
+        if let Some(server) = forkserver::try_hold() {
+            // What cannot be written now stays for both to try again.
+            let _ = output.flush();
+            break (output, server);
+        }
+        drop(output);
+        forkserver::wait_idle();
+    };
     // In the order in which they are taken elsewhere, too.
-    let _server = forkserver::hold();
     let _spawner = spawner::hold();
     let _children = registry::hold();
     let _identity = info::hold();
     let _executable = executable::hold();
+    let _report = child::hold();
     // SAFETY: the caller's to answer for.
     match unsafe { fork() }? {
         Duplicated::Child => Ok(None),

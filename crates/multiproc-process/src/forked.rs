@@ -10,13 +10,17 @@ use crate::error::SpawnKind;
 use crate::function::{CallError, Returned};
 use crate::start::Identity;
 use crate::{Builder, Process, SpawnError, child, fork, hook, info, panics, registry};
-use multiproc_core::sys::{fd, process};
-use multiproc_core::{Message, codec};
+use multiproc_core::sys::fd::{self, Interest};
+use multiproc_core::sys::process;
+use multiproc_core::{Deadline, Message, codec};
 use multiproc_pipe::frame::Reader;
-use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::io::{IoSlice, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::{io, thread};
+
+/// What a forked child waits for.
+const GO: &[u8] = b"g";
 
 impl Builder {
     /// Starts the process by a plain fork: it calls `f` with `args` as they are, in a copy of this process' memory.
@@ -28,7 +32,10 @@ impl Builder {
     ///
     /// Where this process has other threads, the child has copies of their locks in whatever state they were, for
     /// ever: `f` may use nothing that needs a lock which another thread could have held, the memory allocator and
-    /// standard output included (glibc repairs its allocator, others may not).
+    /// standard error included, to which a panic prints (glibc repairs its allocator, others may not). Standard
+    /// output is free: it is flushed and held over the fork. The same goes for how `R` is serialized.
+    ///
+    /// A thread that waits for ever with the standard output locked keeps this from returning.
     ///
     /// # Errors
     ///
@@ -60,30 +67,50 @@ unsafe fn start<A, R: Message>(
     let (ours, theirs) = fd::with_descriptors(fd::socket_pair)?;
     let Description { identity, environment, stdio, mut settings, .. } = description;
     settings.stdio = Some(stdio);
+    // What can fail must not do so once there is a child; and a child of a program with other threads should do
+    // nothing for the first time.
+    registry::finish_at_exit()?;
+    panics::prepare();
     // SAFETY: handed on.
     if let Some((id, pidfd)) = unsafe { fork::plain() }? {
         let child = Description::child(&identity, id, pidfd);
         registry::add(Arc::clone(&child))?;
+        // Now it may begin. One that has been killed meanwhile does not hear it, which its status tells better.
+        let _ = fd::send(&ours, &[IoSlice::new(GO)], &[], true);
         return Ok(Started { child, socket: ours, reader: Reader::new() });
     }
 
     drop(ours);
     // This is the only thread now.
+    wait_for_go(&theirs, &parent.pidfd.0);
+    let socket = Arc::new(theirs);
     settings.environment = Some(environment);
     if let Err(error) = child::apply(settings).and_then(|()| bind(&identity, &parent.pidfd.0)) {
-        child::quit(&theirs, &error.to_string());
+        child::quit(&socket, &error.to_string());
     }
     info::become_child(identity, parent);
+    child::report_to(&socket);
     let outcome = panics::catch(|| {
         let value = f(args);
-        let encoded = codec::encode_message(&value).map_err(CallError::Encode)?;
+        // Not `encode_message`: its check takes a lock, which another thread may have held.
+        let encoded = codec::encode(&value).map_err(CallError::Encode)?;
         Ok(Returned::new(encoded, value))
     })
     .unwrap_or_else(|panic| Err(CallError::Panicked(panic)));
-    let code = child::conclude(&theirs, outcome);
+    let code = child::conclude(&socket, outcome);
     registry::finish();
     let _ = io::stdout().flush();
     process::exit_now(code)
+}
+
+/// Waits until the parent knows of this process; ends where that does not come, as if it had never been made.
+fn wait_for_go(socket: &OwnedFd, parent: &OwnedFd) {
+    // Another fork may hold the parent's end open, so its end is looked for itself.
+    let fds = [(socket.as_fd(), Interest::Read), (parent.as_fd(), Interest::Read)];
+    let _ = fd::poll(&fds, Deadline::NEVER);
+    if !matches!(fd::recv(socket, &mut [0; GO.len()], &mut Vec::new(), false), Ok(1)) {
+        process::exit_now(0);
+    }
 }
 
 /// Binds this process' life to its parent's by a thread: the kernel's own signal would follow the thread that forked.

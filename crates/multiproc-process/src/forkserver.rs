@@ -231,7 +231,12 @@ pub(crate) fn stop() {
     }
 }
 
-/// Holds the server still, so that a fork does not catch it half-changed.
-pub(crate) fn hold() -> impl Sized {
-    STATE.lock()
+/// Holds the server still, so that a fork does not catch it half-changed; `None` if a start has it.
+pub(crate) fn try_hold() -> Option<impl Sized> {
+    STATE.try_lock()
+}
+
+/// Waits until no start has the server.
+pub(crate) fn wait_idle() {
+    drop(STATE.lock());
 }

@@ -21,9 +21,34 @@ pub struct Panic {
     pub backtrace: String,
 }
 
+/// What the hook has seen of the last panic on a thread.
+enum Caught {
+    /// Nobody will ask.
+    Unwanted,
+    Nothing,
+    /// The stack is symbolised only when it is told to somebody: that takes long, and most panics that a function
+    /// catches itself are told to nobody.
+    Panic {
+        location: String,
+        backtrace: Backtrace,
+    },
+}
+
+impl Caught {
+    /// What there is to tell, with the message that the panic itself carries.
+    fn told(self, message: String) -> Panic {
+        match self {
+            Caught::Unwanted | Caught::Nothing => Panic { message, ..Panic::default() },
+            Caught::Panic { location, backtrace } => {
+                Panic { message, location, backtrace: backtrace.to_string() }
+            }
+        }
+    }
+}
+
 thread_local! {
-    /// `Some` while this thread runs a function whose panic is wanted.
-    static CAUGHT: RefCell<Option<Panic>> = const { RefCell::new(None) };
+    /// Not `Unwanted` while this thread runs a function whose panic is wanted.
+    static CAUGHT: RefCell<Caught> = const { RefCell::new(Caught::Unwanted) };
 }
 
 /// Runs `f`, and gives its panic, if there is one, with location and backtrace.
@@ -31,13 +56,13 @@ thread_local! {
 /// The panic is still printed by whatever hook was there before.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
     prepare();
-    let outer = CAUGHT.replace(Some(Panic::default()));
+    let outer = CAUGHT.replace(Caught::Nothing);
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     let caught = CAUGHT.replace(outer);
     result.map_err(|payload| {
         let message = message_of(&*payload);
         discard(payload);
-        Panic { message, ..caught.unwrap_or_default() }
+        caught.told(message)
     })
 }
 
@@ -66,15 +91,14 @@ pub(crate) fn discard<T>(value: T) -> bool {
 }
 
 fn record(info: &PanicHookInfo<'_>) {
-    let wanted = CAUGHT.with(|caught| caught.try_borrow().is_ok_and(|caught| caught.is_some()));
-    if !wanted {
+    // At the end of a thread there is nothing left to look into.
+    let wanted = CAUGHT
+        .try_with(|caught| caught.try_borrow().is_ok_and(|caught| !matches!(*caught, Caught::Unwanted)));
+    if !wanted.unwrap_or(false) {
         return;
     }
-    let panic = Panic {
-        message: message_of(info.payload()),
-        location: info.location().map(ToString::to_string).unwrap_or_default(),
-        backtrace: Backtrace::force_capture().to_string(),
-    };
+    let location = info.location().map(ToString::to_string).unwrap_or_default();
+    let caught = Caught::Panic { location, backtrace: Backtrace::force_capture() };
     if thread::current().name().is_none() {
         // std has no name for the thread that a child calls its function on; the process has one.
         let line = format!("\nprocess '{}':", crate::info::me().identity.name);
@@ -82,13 +106,10 @@ fn record(info: &PanicHookInfo<'_>) {
     }
     if cfg!(panic = "abort") {
         // Nothing will be caught: this is the last that anybody hears of it.
-        crate::child::report_last_panic(&panic);
+        crate::child::report_last_panic(caught.told(message_of(info.payload())));
+        return;
     }
-    CAUGHT.with(|caught| {
-        if let Ok(mut caught) = caught.try_borrow_mut() {
-            *caught = Some(panic);
-        }
-    });
+    let _ = CAUGHT.try_with(|place| place.try_borrow_mut().map(|mut place| *place = caught));
 }
 
 fn message_of(payload: &(dyn Any + Send)) -> String {

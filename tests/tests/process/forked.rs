@@ -9,11 +9,12 @@
 
 use multiproc_pipe::one_way;
 use multiproc_process::{
-    Builder, JoinError, Process, SpawnError, active_children, current_process, parent_process,
+    Builder, JoinError, Process, SpawnError, Stdio, active_children, current_process, parent_process,
 };
 use multiproc_tests::{Bytes, Limit, eventually, on_both, proc, raw};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::io::{Read, Seek, Write};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -156,5 +157,53 @@ fn beside_threads_that_start_processes() {
             }
             done.store(true, Ordering::Relaxed);
         });
+    });
+}
+
+#[test]
+fn what_waits_to_be_written_is_written_once() {
+    on_both(Limit::default(), |_| {
+        let mut output = tempfile::tempfile().unwrap();
+        let child = Process::builder().stdout(output.try_clone().unwrap()).spawn((), |()| {
+            print!("parent ");
+            fork(Process::builder(), (), |()| print!("child ")).unwrap().join().unwrap();
+            print!("parent");
+        });
+        child.unwrap().join().unwrap();
+        let mut text = String::new();
+        output.rewind().unwrap();
+        output.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "parent child parent");
+    });
+}
+
+#[test]
+fn standard_output_is_free_beside_threads_that_print() {
+    on_both(Limit::default(), |_| {
+        let child = Process::builder().stdout(Stdio::null()).spawn((), |()| {
+            let done = AtomicBool::new(false);
+            // Relaxed: it only says when to stop.
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        while !done.load(Ordering::Relaxed) {
+                            let mut output = std::io::stdout().lock();
+                            // Whoever has it may start processes.
+                            writeln!(output, "a line of some length").unwrap();
+                            drop(Process::spawn((), |()| ()).unwrap());
+                        }
+                    });
+                }
+                for n in 0..100 {
+                    let child = fork(Process::builder(), n, |n| {
+                        print!("child {n}");
+                        n
+                    });
+                    assert_eq!(child.unwrap().join().unwrap(), n);
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+        });
+        child.unwrap().join().unwrap();
     });
 }
