@@ -227,7 +227,8 @@ fn reply<H: Serialize>(socket: &OwnedFd, head: &H, body: &Encoded) -> io::Result
     }
 }
 
-fn complain(what: &str) {
+/// Tells on standard error what went wrong with a message.
+pub(crate) fn complain(what: &str) {
     // In one piece, so that the lines of several processes do not mix; nobody to tell where there is no stderr.
     let line = format!("multiproc: {}: {what}\n", info::me().identity.name);
     let _ = io::stderr().write_all(line.as_bytes());

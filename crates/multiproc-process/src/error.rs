@@ -110,11 +110,16 @@ pub enum JoinError {
         /// Whether it left a core file.
         core_dumped: bool,
     },
-    /// The arguments could not be decoded in the child, or the result here; the log (`tracing`) says why.
-    #[error(
-        "the arguments or the result could not be decoded: a type whose Deserialize does not read what its Serialize wrote"
-    )]
+    /// The arguments could not be decoded in the child, or the result here; standard error and the log (`tracing`)
+    /// say why.
+    #[error("the arguments or the result could not be decoded: standard error says why")]
     Decode,
+    /// The process gave a result, or said why there is none, and that could not be received here.
+    #[error("what the process said last could not be received: {message}")]
+    NotReceived {
+        /// Why: no descriptor or no memory was left, for one.
+        message: String,
+    },
     /// The result could not be encoded.
     #[error("the result could not be encoded: {message}")]
     Encode {

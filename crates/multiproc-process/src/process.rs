@@ -3,7 +3,7 @@ use crate::registry::Child;
 use crate::spawner;
 use crate::start::Reply;
 use crate::stdio::Pipes;
-use crate::{ExitStatus, JoinError, SpawnError};
+use crate::{ExitStatus, JoinError, SpawnError, child};
 use multiproc_core::codec;
 use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::{Deadline, Message};
@@ -38,6 +38,10 @@ const SIGTERM: i32 = 15;
 ///   this process exits, unless it is a daemon.
 /// - A result that is in the parent's hands counts, whatever happens to the child afterwards: [`join`](Self::join)
 ///   gives it, [`wait`](Self::wait) shows the crash.
+/// - A standard input that is a pipe stays open while its end is here, in the handle or taken. [`join`](Self::join)
+///   closes the one in the handle, the waits do not: before those, take it and drop it, or a child that reads to
+///   the end waits for ever. Nobody reads the other two pipes but you: a child that writes more than they hold (64
+///   KiB) waits too.
 /// - The handle is good in the process that started the child. A fork of that process can neither wait nor join.
 pub struct Process<R = ()> {
     child: Arc<Child>,
@@ -74,16 +78,24 @@ impl<R: Message> Process<R> {
 
     /// Waits for the end of the process and gives what its function returned.
     ///
+    /// A standard input that is a pipe and was not taken is closed first.
+    ///
     /// # Errors
     ///
-    /// It panicked, exited, or was ended by a signal before it gave a result, or the result could not be passed.
+    /// It panicked, exited, or was ended by a signal before it gave a result, or the result could not be passed; see
+    /// [`JoinError`].
     pub fn join(mut self) -> Result<R, JoinError> {
+        // A child that reads its input to the end would wait for us.
+        self.pipes.stdin = None;
         let reply = self.receive();
         let status = self.child.wait(Deadline::NEVER).ok().flatten();
-        match reply {
+        match reply? {
             Some((Reply::Returned, mut parcel)) => {
                 let fds = parcel.take_fds();
-                codec::decode(parcel.body(), fds).map_err(|error| self.undecodable(&error.to_string()))
+                codec::decode(parcel.body(), fds).map_err(|error| {
+                    child::complain(&format!("decode the result of {}: {error}", self.child.name));
+                    self.undecodable(&error.to_string())
+                })
             }
             Some((Reply::Panicked(panic), _)) => Err(JoinError::Panicked {
                 message: panic.message,
@@ -109,27 +121,33 @@ impl<R: Message> Process<R> {
         JoinError::Decode
     }
 
-    /// The last word of the child, once it has ended or said it.
-    fn receive(&mut self) -> Option<(Reply, Parcel)> {
+    /// The last word of the child, once it has ended or said it; `None` if it ended without one.
+    fn receive(&mut self) -> Result<Option<(Reply, Parcel)>, JoinError> {
+        let lost = |why: &dyn fmt::Display| {
+            tracing::error!(target: "multiproc::process", %why, "cannot receive what a child said last");
+            Err(JoinError::NotReceived { message: why.to_string() })
+        };
         loop {
             let ready = fd::poll(
                 &[(self.socket.as_fd(), Interest::Read), (self.child.pidfd.as_fd(), Interest::Read)],
                 Deadline::NEVER,
             );
             let ended = !matches!(ready.as_deref(), Ok([_, false]));
+            // Descriptors that find no room on arrival are gone: where there is none, now is the time to raise the
+            // limit. A result without any goes through all the same.
+            drop(fd::with_descriptors(|| fd::dup_high(&self.socket)));
             // What a child has sent before its end is in the socket by then, so one look is enough. The end of the
             // stream is not waited for: a fork of the child may hold the other end open.
             match parcel::recv(&mut self.reader, &self.socket, Deadline::now()) {
                 Ok(mut parcel) => match parcel.take_head() {
                     Ok(Reply::Hello { .. }) => {}
-                    Ok(reply) => return Some((reply, parcel)),
-                    Err(error) => {
-                        tracing::error!(target: "multiproc::process", %error, "a child's last words are damaged");
-                        return None;
-                    }
+                    Ok(reply) => return Ok(Some((reply, parcel))),
+                    Err(error) => return lost(&error),
                 },
                 Err(FrameError::TimedOut) if !ended => {}
-                Err(_) => return None,
+                // It died before it had said all.
+                Err(FrameError::Eof | FrameError::Torn { .. } | FrameError::TimedOut) => return Ok(None),
+                Err(error) => return lost(&error),
             }
         }
     }
@@ -146,7 +164,10 @@ impl<R> Process<R> {
     ///
     /// The system's; `InvalidInput` in a fork of the process that started it.
     pub fn wait(&self) -> io::Result<ExitStatus> {
-        self.child.wait(Deadline::NEVER)?.ok_or_else(|| io::Error::other("the process has not ended"))
+        match self.child.wait(Deadline::NEVER)? {
+            Some(status) => Ok(status),
+            None => unreachable!("a deadline that never comes has passed"),
+        }
     }
 
     /// Tells how the process ended, `None` while it runs.

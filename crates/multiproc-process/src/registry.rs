@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Once};
+use std::thread;
 use std::time::Duration;
 
 /// How long a daemon may take to obey SIGTERM at exit before it is killed.
@@ -84,6 +85,14 @@ impl Child {
             if !fd::poll_one(&self.pidfd, Interest::Read, deadline)? {
                 return Ok(None);
             }
+            if let Some(status) = self.try_wait()? {
+                return Ok(Some(status));
+            }
+            if deadline.has_passed() {
+                return Ok(None);
+            }
+            // It has ended, and somebody who traces it has to be told first. Nothing tells of that.
+            thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -1,6 +1,6 @@
 use multiproc_core::sys::fd::set_descriptor_limit;
 use multiproc_pipe::one_way;
-use multiproc_process::Process;
+use multiproc_process::{JoinError, Process};
 use multiproc_tests::{Limit, on_both, proc, raw};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -146,5 +146,37 @@ fn when_descriptors_run_out_the_error_says_so_and_nothing_is_lost() {
         }
         assert_eq!(Process::spawn(7, |n| n * 2).unwrap().join().unwrap(), 14);
         assert!(allowed.is_some());
+    });
+}
+
+#[test]
+fn a_result_that_finds_no_descriptor_is_not_taken_for_a_crash() {
+    on_both(Limit::default(), |_| {
+        let spawn = |len| Process::spawn(len, |len: usize| vec![1u8; len]).unwrap();
+        let null = File::open("/dev/null").unwrap();
+        set_descriptor_limit(Some(64)).unwrap();
+        let fill = || {
+            let mut held = Vec::new();
+            while let Ok(file) = null.try_clone() {
+                held.push(file);
+            }
+            held
+        };
+        // A soft limit is raised in time.
+        let child = spawn(1 << 20);
+        let held = fill();
+        assert_eq!(child.join().unwrap().len(), 1 << 20);
+        drop(held);
+        // A hard one is not; a result that needs no descriptor goes through all the same.
+        let (small, large) = (spawn(10), spawn(1 << 20));
+        raw::set_hard_descriptor_limit(128);
+        let held = fill();
+        let error = large.join().unwrap_err();
+        assert!(
+            matches!(&error, JoinError::NotReceived { message } if message.contains("descriptors")),
+            "{error}"
+        );
+        assert_eq!(small.join().unwrap().len(), 10);
+        drop(held);
     });
 }

@@ -51,6 +51,17 @@ fn all_three_as_pipes() {
 }
 
 #[test]
+fn join_closes_an_input_that_nobody_took() {
+    on_both(Limit::default(), |_| {
+        let child = Process::builder().stdin(Stdio::piped()).spawn((), |()| {
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text).unwrap()
+        });
+        assert_eq!(child.unwrap().join().unwrap(), 0);
+    });
+}
+
+#[test]
 fn a_file_and_nothing() {
     on_both(Limit::default(), |_| {
         let mut file = tempfile::tempfile().unwrap();

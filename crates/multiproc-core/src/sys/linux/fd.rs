@@ -290,10 +290,11 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
 pub fn with_descriptors<T>(mut f: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     match f() {
         Err(error) if is_out_of_descriptors(&error) => {
-            if raise_descriptor_limit()
-                && let Ok(value) = f()
-            {
-                return Ok(value);
+            // Again also where there was nothing to raise: another thread may just have done it.
+            raise_descriptor_limit();
+            match f() {
+                Err(again) if is_out_of_descriptors(&again) => {}
+                other => return other,
             }
             let limit = descriptor_limit().map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
             Err(io::Error::new(
