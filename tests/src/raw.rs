@@ -19,6 +19,9 @@ unsafe extern "C" {
     fn write(fd: c_int, buffer: *const c_void, len: usize) -> isize;
     fn getpid() -> c_int;
     fn getppid() -> c_int;
+    fn setgid(group: u32) -> c_int;
+    fn sched_setaffinity(pid: c_int, len: usize, mask: *const u64) -> c_int;
+    fn prctl(option: c_int, ...) -> c_int;
 }
 
 const SIGINT: c_int = 2;
@@ -108,4 +111,52 @@ pub fn write_number(number: i32, bytes: &[u8]) {
     // SAFETY: the pointer leads to as many bytes as the length says.
     let written = unsafe { write(number, bytes.as_ptr().cast(), bytes.len()) };
     assert_eq!(usize::try_from(written), Ok(bytes.len()));
+}
+
+/// Makes another group this process'; tells whether that was allowed.
+pub fn change_group(group: u32) -> bool {
+    // SAFETY: setgid takes a plain number.
+    unsafe { setgid(group) == 0 }
+}
+
+/// Lets the calling thread run on the processors of `mask` only, of the first 64.
+pub fn set_own_affinity(mask: u64) {
+    // SAFETY: the pointer leads to as many bytes as the length says.
+    let result = unsafe { sched_setaffinity(0, size_of::<u64>(), &raw const mask) };
+    assert_eq!(result, 0);
+}
+
+/// Forbids this thread and all that comes of it to make processes by `clone3`, as containers do; with `descriptor`
+/// also by `clone` with a descriptor.
+pub fn filter_clone(descriptor: bool) {
+    #[repr(C)]
+    struct Instruction(u16, u8, u8, u32);
+    #[repr(C)]
+    struct Program(u16, *const Instruction);
+
+    const PR_SET_NO_NEW_PRIVS: c_int = 38;
+    const PR_SET_SECCOMP: c_int = 22;
+    const FILTER: c_int = 2;
+    const CLONE3: u32 = 435;
+    const CLONE: u32 = if cfg!(target_arch = "x86_64") { 56 } else { 220 };
+    const CLONE_PIDFD: u32 = 0x1000;
+    const ALLOW: u32 = 0x7fff_0000;
+    const ERROR: u32 = 0x0005_0000;
+    let (load, equal, set, end) = (0x20, 0x15, 0x45, 0x06);
+    let refused = if descriptor { CLONE_PIDFD } else { 0 };
+    let instructions = [
+        Instruction(load, 0, 0, 0), // the call's number
+        Instruction(equal, 4, 0, CLONE3),
+        Instruction(equal, 0, 2, CLONE),
+        Instruction(load, 0, 0, 16), // its first argument
+        Instruction(set, 2, 0, refused),
+        Instruction(end, 0, 0, ALLOW),
+        Instruction(end, 0, 0, ERROR | 38), // ENOSYS
+        Instruction(end, 0, 0, ERROR | 1),  // EPERM
+    ];
+    let program = Program(instructions.len() as u16, instructions.as_ptr());
+    // SAFETY: takes plain numbers.
+    assert_eq!(unsafe { prctl(PR_SET_NO_NEW_PRIVS, 1usize, 0usize, 0usize, 0usize) }, 0);
+    // SAFETY: the pointer leads to a program of as many instructions as it says, which the kernel copies.
+    assert_eq!(unsafe { prctl(PR_SET_SECCOMP, FILTER, &raw const program, 0usize, 0usize) }, 0);
 }

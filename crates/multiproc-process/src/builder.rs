@@ -9,8 +9,9 @@ use crate::stdio::{self, Pipes};
 use crate::{Process, SpawnError, Stdio, executable, hook};
 use multiproc_core::codec::{self, Carried, Encoded};
 use multiproc_core::sys::child::BOOT_FD;
+use multiproc_core::sys::fd;
 use multiproc_core::sys::image::image;
-use multiproc_core::sys::{fd, process};
+use multiproc_core::sys::process::{self, Affinity};
 use multiproc_core::{Deadline, Message};
 use multiproc_pipe::frame::Reader;
 use multiproc_pipe::parcel;
@@ -37,6 +38,13 @@ pub enum StartMethod {
     #[default]
     Spawn,
     /// A helper that has been started once is cloned, in a fraction of the time. Statics begin as in a new program.
+    ///
+    /// The helper, a child of this process, is started when first needed. What each start says is as with
+    /// [`Spawn`](Self::Spawn): environment, directory, standard descriptors, processors, soft limit of descriptors.
+    /// A change of this process' user or groups makes it start a new helper. All else children take from the helper
+    /// as it was started: umask, resource limits, niceness and scheduling class, capabilities, system call filters,
+    /// root directory and namespaces. Where a program changes these after its first start, use `Spawn`. It is used
+    /// anyway where the helper cannot be: constructors of the program start threads, or a filter forbids cloning.
     ForkServer,
 }
 
@@ -173,7 +181,9 @@ impl Builder {
         self
     }
 
-    /// Lets it run on these processors only, counted from 0.
+    /// Lets it run on these processors only, counted from 0, instead of those of the thread that starts it.
+    ///
+    /// They may be others than those; a child that may use none of them cannot begin, as `join` tells.
     pub fn cpu_affinity(mut self, cpus: &[usize]) -> Builder {
         self.affinity = Some(cpus.to_vec());
         self
@@ -229,6 +239,7 @@ impl Builder {
         let (stdio, pipes) = stdio::open(self.stdio)?;
         let me = info::me();
         let identity = me.next_child(self.name, self.daemon);
+        let affinity = if self.affinity.is_none() { Affinity::own() } else { None };
         let settings = Settings {
             directory: directory.map(carried),
             memory_limit: self.memory_limit,
@@ -239,7 +250,7 @@ impl Builder {
             ..Settings::default()
         };
         let stdio = stdio.map(carried);
-        Ok((Description { me, identity, environment, stdio, settings }, pipes))
+        Ok((Description { me, identity, environment, stdio, settings, affinity }, pipes))
     }
 }
 
@@ -250,6 +261,8 @@ pub(crate) struct Description {
     pub(crate) environment: Vec<CString>,
     pub(crate) stdio: [StartFd; 3],
     pub(crate) settings: Settings,
+    /// Where the thread that asks may run, if the settings do not say where the child may.
+    affinity: Option<Affinity>,
 }
 
 pub(crate) fn carried(fd: OwnedFd) -> StartFd {
@@ -275,7 +288,7 @@ impl Description {
 /// Starts a process by executing the program.
 fn execute(description: Description, role: Role, arguments: &Encoded) -> Result<Started, SpawnError> {
     let parent = description.parent()?;
-    let Description { identity, environment, stdio, settings, .. } = description;
+    let Description { identity, environment, stdio, settings, affinity, .. } = description;
     let (socket, theirs) = fd::with_descriptors(fd::socket_pair)?;
     let start = Start { build: build()?, role, identity: identity.clone(), parent, settings };
     let mut env = environment;
@@ -286,6 +299,7 @@ fn execute(description: Description, role: Role, arguments: &Encoded) -> Result<
         env,
         stdio,
         boot: fd::with_descriptors(|| fd::dup_high(&theirs))?,
+        affinity,
     };
     drop(theirs);
     let (id, pidfd) = spawner::execute(program).map_err(|error| {
@@ -324,6 +338,9 @@ fn clone_from_server(
             description.settings.directory =
                 Some(carried(fd::with_descriptors(|| fd::open_directory(".".as_ref()))?));
         }
+        if let Some(own) = description.affinity.as_ref().filter(|own| !server.has_affinity(own)) {
+            description.settings.affinity = Some(own.cpus());
+        }
         let differs = !server.has_environment(&description.environment);
         description.settings.environment = differs.then(|| description.environment.clone());
         let start = Start {
@@ -343,6 +360,12 @@ fn clone_from_server(
                 return Ok(Started { child, socket, reader });
             }
             Made::ServerDied => {}
+            Made::Unusable => {
+                drop(server);
+                description.settings.stdio = None;
+                description.settings.environment = None;
+                return execute(description, role, arguments);
+            }
         }
     }
     Err(io::Error::other(format!("the fork server died {ATTEMPTS} times in a row: use StartMethod::Spawn"))
@@ -351,10 +374,9 @@ fn clone_from_server(
 
 /// Starts the fork server itself.
 fn start_server() -> Result<(Arc<Child>, OwnedFd, Vec<CString>), SpawnError> {
-    // Its children each get their own standard descriptors; it must not keep the program's pipes open.
-    let builder = Builder { stdio: [Stdio::null(), Stdio::null(), Stdio::inherit()], ..Builder::new() };
     let environment = environment(false, vec![]).map_err(SpawnKind::from)?;
-    let (stdio, _) = stdio::open(builder.stdio)?;
+    // Its children each get their own standard descriptors; it must not keep the program's pipes open.
+    let (stdio, _) = stdio::open([Stdio::null(), Stdio::null(), Stdio::inherit()])?;
     let me = info::me();
     let identity = Identity {
         name: format!("{} (fork server)", me.identity.name),
@@ -362,9 +384,15 @@ fn start_server() -> Result<(Arc<Child>, OwnedFd, Vec<CString>), SpawnError> {
         daemon: true,
         tied: true,
     };
-    let settings = Settings { executable: executable::chosen(), ..Settings::default() };
-    let stdio = stdio.map(carried);
-    let description = Description { me, identity, environment: environment.clone(), stdio, settings };
+    let description = Description {
+        me,
+        identity,
+        environment: environment.clone(),
+        stdio: stdio.map(carried),
+        // Each request brings its own.
+        settings: Settings::default(),
+        affinity: Affinity::own(),
+    };
     registry::finish_at_exit()?;
     let started = execute(description, Role::ForkServer, &Encoded::default())?;
     Ok((started.child, started.socket, environment))

@@ -47,12 +47,9 @@ pub(crate) fn run(mut socket: OwnedFd) -> ! {
         match start.role {
             Role::Call(remote) => begin(socket, start, remote, parcel, whole),
             Role::ForkServer => {
-                let threads = process::thread_count();
-                if threads != 1 {
-                    quit(
-                        &socket,
-                        &format!("constructors of this program have started {} threads", threads.max(1) - 1),
-                    );
+                if process::thread_count() != 1 {
+                    let _ = reply(&socket, &Reply::HasThreads, &Encoded::default());
+                    process::exit_now(NOT_STARTED);
                 }
                 let _ = reply(&socket, &Reply::Returned, &Encoded::default());
                 drop((start, parcel));

@@ -2,14 +2,14 @@
 //!
 //! # Safety
 //!
-//! Unsafe is needed to call `clone3` and `fork`, after which two processes go on from the same line.
+//! Unsafe is needed to call `clone` and `fork`, after which two processes go on from the same line.
 //!
 //! - The fork server is single-threaded: it has counted its threads before it serves, and nothing runs in it but
 //!   this loop. What it clones goes on with a thread that the C library takes for its own, or else does its work
 //!   on one that it starts itself (see `child`).
 //! - Plain fork is asked for by a caller who answers for it ([`Builder::spawn_forked`](crate::Builder)); our own
 //!   locks are all held by the forking thread meanwhile, so that the child finds none of them locked for ever.
-#![expect(unsafe_code, reason = "calls clone3 and fork")]
+#![expect(unsafe_code, reason = "calls clone and fork")]
 
 use crate::forkserver::REQUEST;
 use crate::{child, executable, forkserver, info, panics, registry, spawner};

@@ -18,10 +18,12 @@
 
 use crate::lock::Lock;
 use crate::registry::{self, Child};
+use crate::spawner;
 use crate::start::Reply;
 use multiproc_core::Deadline;
 use multiproc_core::sys::child::{Pid, kill_and_reap};
-use multiproc_core::sys::{fd, process};
+use multiproc_core::sys::fd;
+use multiproc_core::sys::process::{self, Affinity, Credentials};
 use multiproc_pipe::frame::{self, FrameError, Reader};
 use multiproc_pipe::parcel;
 use std::ffi::CString;
@@ -41,6 +43,29 @@ pub(crate) struct Server {
     reader: Reader,
     /// The environment that its children begin with.
     environment: Vec<CString>,
+    /// The rights that they have.
+    credentials: Credentials,
+}
+
+impl Server {
+    /// Tells whether it is alive, ours, and of the rights that we have now.
+    fn is_good(&self) -> bool {
+        self.owner == process::id()
+            && self.credentials == Credentials::own()
+            && matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Lets go of one that is not wanted any more.
+    fn dismiss(self) {
+        if self.owner != process::id() {
+            return;
+        }
+        // It may not be ours to kill after a change of user. The end of its socket tells it, too.
+        let _ = self.child.signal(9);
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            spawner::bury(self.child);
+        }
+    }
 }
 
 /// What is known of the fork server of this process.
@@ -48,7 +73,7 @@ pub(crate) struct Server {
 pub(crate) enum State {
     NotStarted,
     Running(Server),
-    /// The executable's constructors start threads: it cannot be forked safely.
+    /// The executable's constructors start threads, so that it cannot be forked safely, or a filter forbids it.
     Unusable,
 }
 
@@ -75,14 +100,15 @@ pub(crate) fn running<E: From<io::Error>>(
 ) -> Result<Wish, E> {
     let mut state = STATE.lock();
     let usable = match &*state {
-        State::Running(server) => {
-            server.owner == process::id() && matches!(server.child.try_wait(), Ok(None))
-        }
+        State::Running(server) => server.is_good(),
         State::Unusable => return Ok(Wish::Unusable),
         State::NotStarted => false,
     };
     if !usable {
-        *state = State::NotStarted;
+        if let State::Running(server) = std::mem::replace(&mut *state, State::NotStarted) {
+            server.dismiss();
+        }
+        let credentials = Credentials::own();
         let (child, socket, environment) = start()?;
         let mut reader = Reader::new();
         let greeting = greet(&mut reader, &socket);
@@ -93,7 +119,8 @@ pub(crate) fn running<E: From<io::Error>>(
         }
         match greeting? {
             Greeting::Ready => {
-                *state = State::Running(Server { owner: process::id(), child, socket, reader, environment });
+                let owner = process::id();
+                *state = State::Running(Server { owner, child, socket, reader, environment, credentials });
             }
             Greeting::Died => return Ok(Wish::Died),
             Greeting::Threads => {
@@ -125,7 +152,10 @@ fn greet(reader: &mut Reader, socket: &OwnedFd) -> io::Result<Greeting> {
         match parcel.take_head().map_err(io::Error::other)? {
             Reply::Hello { .. } => {}
             Reply::Returned => return Ok(Greeting::Ready),
-            Reply::NotStarted(_) => return Ok(Greeting::Threads),
+            Reply::HasThreads => return Ok(Greeting::Threads),
+            Reply::NotStarted(why) => {
+                return Err(io::Error::other(format!("the fork server could not begin: {why}")));
+            }
             other => return Err(io::Error::other(format!("the fork server said {other:?}"))),
         }
     }
@@ -140,7 +170,12 @@ pub(crate) enum Made {
     Child(u32, OwnedFd),
     /// The server is dead and there is no child: ask a new one, with a new boot socket.
     ServerDied,
+    /// The system does not let it make any; it is gone.
+    Unusable,
 }
+
+/// What a filter or another system answers to a call that it does not let through: EPERM, EACCES, EINVAL, ENOSYS.
+const REFUSALS: [i32; 4] = [1, 13, 22, 38];
 
 impl ServerGuard {
     fn server(&mut self) -> &mut Server {
@@ -155,6 +190,11 @@ impl ServerGuard {
         self.server().environment == environment
     }
 
+    /// Tells whether its children run on these processors anyway.
+    pub(crate) fn has_affinity(&mut self, affinity: &Affinity) -> bool {
+        Affinity::of_process(self.server().child.id).is_none_or(|own| own == *affinity)
+    }
+
     /// Makes a child with `theirs` as its boot socket; `ours` and its `reader` are the other end.
     ///
     /// The guard must not be dropped before the child is registered: until then, a look for the lost finds it.
@@ -166,6 +206,13 @@ impl ServerGuard {
         match answer {
             Ok(mut answer) => match (<[u8; 4]>::try_from(&answer.body[..]), answer.fds.pop()) {
                 (Ok(id), Some(pidfd)) => Ok(Made::Child(u32::from_le_bytes(id), pidfd)),
+                (Ok(errno), None) if REFUSALS.contains(&i32::from_le_bytes(errno)) => {
+                    tracing::warn!(target: "multiproc::process", "this system does not let the fork server clone itself, processes are executed");
+                    if let State::Running(server) = std::mem::replace(&mut *self.0, State::Unusable) {
+                        server.dismiss();
+                    }
+                    Ok(Made::Unusable)
+                }
                 (Ok(errno), None) => Err(io::Error::from_raw_os_error(i32::from_le_bytes(errno))),
                 _ => Err(io::Error::other("the fork server's answer makes no sense")),
             },

@@ -105,14 +105,16 @@ impl<R: Message> Process<R> {
             Some((Reply::NotDecoded(why), _)) => Err(self.undecodable(&why)),
             Some((Reply::NotEncoded(message), _)) => Err(JoinError::Encode { message }),
             Some((Reply::NotStarted(message), _)) => Err(JoinError::NotStarted { message }),
-            Some((Reply::Hello { .. }, _)) | None => Err(match status.and_then(|status| status.signed()) {
-                None => JoinError::Lost,
-                Some(code @ 0..) => JoinError::Exited { code },
-                Some(signal) => JoinError::Signaled {
-                    signal: -signal,
-                    core_dumped: status.is_some_and(|status| status.core_dumped()),
-                },
-            }),
+            Some((Reply::Hello { .. } | Reply::HasThreads, _)) | None => {
+                Err(match status.and_then(|status| status.signed()) {
+                    None => JoinError::Lost,
+                    Some(code @ 0..) => JoinError::Exited { code },
+                    Some(signal) => JoinError::Signaled {
+                        signal: -signal,
+                        core_dumped: status.is_some_and(|status| status.core_dumped()),
+                    },
+                })
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::registry::Child;
 use crate::start::StartFd;
 use multiproc_core::sys::child::{self, Exec};
 use multiproc_core::sys::fd::{self, Interest};
-use multiproc_core::sys::process;
+use multiproc_core::sys::process::{self, Affinity};
 use multiproc_core::{Bell, Deadline};
 use std::ffi::CString;
 use std::io;
@@ -26,6 +26,8 @@ pub(crate) struct Program {
     pub(crate) env: Vec<CString>,
     pub(crate) stdio: [StartFd; 3],
     pub(crate) boot: OwnedFd,
+    /// Where it may run, if it does not say so itself: as the thread that asks, not as this one.
+    pub(crate) affinity: Option<Affinity>,
 }
 
 enum Request {
@@ -106,6 +108,11 @@ fn serve(bell: &Bell, requests: &Receiver<Request>) {
 }
 
 fn make(program: &Program) -> io::Result<(u32, OwnedFd)> {
+    if let Some(affinity) = &program.affinity
+        && Affinity::own().is_some_and(|own| own != *affinity)
+    {
+        affinity.apply()?;
+    }
     let [stdin, stdout, stderr] = &program.stdio;
     let pid = child::spawn(&Exec {
         path: &program.path,

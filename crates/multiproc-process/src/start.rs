@@ -82,4 +82,6 @@ pub(crate) enum Reply {
     NotEncoded(String),
     /// The child could not begin.
     NotStarted(String),
+    /// A fork server cannot begin: the program's constructors have started threads.
+    HasThreads,
 }

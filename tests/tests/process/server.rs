@@ -2,7 +2,7 @@ use multiproc_core::sys::process::{open_pidfd, send_signal};
 use multiproc_pipe::{Fd, one_way};
 use multiproc_process::{Process, StartMethod};
 use multiproc_tests::proc::Newcomers;
-use multiproc_tests::{Limit, eventually, on_fork_server, proc};
+use multiproc_tests::{Limit, eventually, isolated, on_fork_server, proc, raw};
 use std::fs::File;
 use std::io::Write;
 use std::sync::mpsc;
@@ -51,6 +51,47 @@ fn killed_between_starts() {
             }
             assert_eq!(spawn_by_server().join().unwrap(), 21);
             assert_ne!(server(), old);
+        }
+    });
+}
+
+#[test]
+fn a_change_of_rights_makes_a_new_one() {
+    const GROUP: u32 = 54_321;
+    on_fork_server(Limit::default(), || {
+        let old = server();
+        if !raw::change_group(GROUP) {
+            // Only root may.
+            return;
+        }
+        let groups = Process::spawn((), |()| {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            status.lines().find_map(|line| line.strip_prefix("Gid:")).unwrap().trim().to_owned()
+        });
+        assert_eq!(groups.unwrap().join().unwrap(), [GROUP; 4].map(|group| group.to_string()).join("\t"));
+        eventually(Duration::from_secs(10), "the old one is gone", || proc::own_children().len() == 1);
+        assert_ne!(server(), old);
+    });
+}
+
+#[test]
+fn it_needs_no_call_that_containers_forbid() {
+    isolated(|| {
+        raw::filter_clone(false);
+        assert_eq!(spawn_by_server().join().unwrap(), 21);
+        let first = server();
+        assert_eq!(spawn_by_server().join().unwrap(), 21);
+        assert_eq!(server(), first);
+    });
+}
+
+#[test]
+fn processes_are_executed_where_it_cannot_work() {
+    isolated(|| {
+        raw::filter_clone(true);
+        for _ in 0..2 {
+            assert_eq!(spawn_by_server().join().unwrap(), 21);
+            eventually(Duration::from_secs(10), "it is gone", || proc::own_children().is_empty());
         }
     });
 }

@@ -1,5 +1,5 @@
 use multiproc_process::{JoinError, Process, Stdio};
-use multiproc_tests::{Limit, on_both, proc};
+use multiproc_tests::{Limit, on_both, proc, raw};
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::File;
@@ -211,6 +211,30 @@ fn processors_are_chosen() {
             let error = Process::builder().cpu_affinity(wrong).spawn((), allowed).unwrap_err();
             assert_eq!(error.io_error().unwrap().kind(), io::ErrorKind::InvalidInput, "{error}");
         }
+    });
+}
+
+#[test]
+fn processors_are_those_of_the_thread_that_asks() {
+    on_both(Limit::default(), |_| {
+        let allowed = |()| {
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+            line.trim().to_owned()
+        };
+        let before = allowed(());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                raw::set_own_affinity(1);
+                assert_eq!(Process::spawn((), allowed).unwrap().join().unwrap(), "0");
+                if multiproc_core::sys::process::check_affinity(&[1]).is_ok() {
+                    // Not one of this thread's, and yet to be had.
+                    let child = Process::builder().cpu_affinity(&[1]).spawn((), allowed).unwrap();
+                    assert_eq!(child.join().unwrap(), "1");
+                }
+            });
+        });
+        assert_eq!(Process::spawn((), allowed).unwrap().join().unwrap(), before);
     });
 }
 

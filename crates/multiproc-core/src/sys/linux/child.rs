@@ -2,15 +2,15 @@
 //!
 //! # Safety
 //!
-//! Unsafe is needed for `posix_spawn` with its attribute and action objects, for `clone3`, `fork`, and one ioctl.
+//! Unsafe is needed for `posix_spawn` with its attribute and action objects, for `clone`, `fork`, and one ioctl.
 //! The C library's objects are initialised before use and destroyed once, by an owner type; every pointer that is
-//! passed points to a local or to a `CString` that outlives the call. `clone3` and `fork` return twice, so they
+//! passed points to a local or to a `CString` that outlives the call. `clone` and `fork` return twice, so they
 //! stay `unsafe` for their callers, who must hold to what each says.
-#![expect(unsafe_code, reason = "posix_spawn, clone3, fork and the pidfd ioctl have no safe form")]
+#![expect(unsafe_code, reason = "posix_spawn, clone, fork and the pidfd ioctl have no safe form")]
 
 pub use rustix::process::Pid;
 use rustix::process::{PidfdFlags, WaitId, WaitIdOptions};
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_ulong, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -242,23 +242,25 @@ impl ThreadRecord {
 ///
 /// # Errors
 ///
-/// The system can make no more processes, or does not know `clone3`.
+/// The system can make no more processes, or a filter refuses this one.
 pub unsafe fn clone_sibling(record: Option<&ThreadRecord>) -> io::Result<Duplicated> {
     let mut pidfd: RawFd = -1;
-    // SAFETY: clone_args is plain data for which zero is a value.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = (libc::CLONE_PARENT | libc::CLONE_PIDFD) as u64;
-    args.pidfd = (&raw mut pidfd) as u64;
+    let mut flags = libc::CLONE_PARENT | libc::CLONE_PIDFD;
+    let mut id = std::ptr::null_mut();
     if let Some(record) = record {
-        args.flags |= (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID) as u64;
-        args.child_tid = record.id as u64;
+        flags |= libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
+        id = record.id;
     }
+    let no_stack = std::ptr::null_mut::<c_void>();
+    // The old call, since containers filter the new one, whose flags a filter cannot see. Architectures disagree on
+    // the order of the last two arguments; the one that is not the copy's id is not looked at without CLONE_SETTLS.
     // SAFETY:
-    // - args has the size that is passed, and `pidfd` outlives the call;
+    // - `pidfd` outlives the call;
     // - without CLONE_VM and without a stack of its own the copy goes on here with a copy of everything, as
     //   after fork; the caller is the only thread, so no lock is held by one that is missing in the copy;
     // - the kernel writes the copy's id to the copy of where the C library keeps it, which is an int.
-    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_clone, flags as c_ulong, no_stack, &raw mut pidfd, id, id) };
     match result {
         -1 => Err(io::Error::last_os_error()),
         0 => {

@@ -159,23 +159,78 @@ pub fn set_affinity(cpus: &[usize]) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &cpu_set(cpus)?)?)
 }
 
-/// Checks that [`set_affinity`] could take `cpus`.
+/// Checks that `cpus` names processors of this machine.
+///
+/// Which of them a process may use is for the kernel to say when it comes to that: not the processors that this one
+/// runs on now, but those of its control group count.
 ///
 /// # Errors
 ///
-/// `InvalidInput`: the list is empty, or names a processor that this process may not use.
+/// `InvalidInput`: the list is empty, or names a processor that there is not.
 pub fn check_affinity(cpus: &[usize]) -> io::Result<()> {
-    cpu_set(cpus)?;
-    let allowed = rustix::thread::sched_getaffinity(None)?;
-    match cpus.iter().find(|cpu| !allowed.is_set(**cpu)) {
-        None if !cpus.is_empty() => Ok(()),
-        None => {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty list of processors: name at least one"))
-        }
-        Some(cpu) => Err(io::Error::new(
+    if cpus.is_empty() {
+        return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("processor {cpu} is not one of the {} that this process may use", allowed.count()),
-        )),
+            "an empty list of processors: name at least one",
+        ));
+    }
+    cpu_set(cpus)?;
+    let highest = std::fs::read_to_string("/sys/devices/system/cpu/possible").ok();
+    let highest: Option<usize> = highest.and_then(|list| list.trim().rsplit([',', '-']).next()?.parse().ok());
+    match cpus.iter().find(|cpu| highest.is_some_and(|highest| **cpu > highest)) {
+        Some(cpu) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no processor {cpu}"))),
+        None => Ok(()),
+    }
+}
+
+/// The processors that a thread may run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Affinity(rustix::thread::CpuSet);
+
+impl Affinity {
+    /// Reads that of the calling thread; `None` where it cannot be told, as on more than 1,024 processors.
+    pub fn own() -> Option<Affinity> {
+        rustix::thread::sched_getaffinity(None).ok().map(Affinity)
+    }
+
+    /// Reads that of the first thread of the process with the number `id`.
+    pub fn of_process(id: u32) -> Option<Affinity> {
+        let id = Pid::from_raw(i32::try_from(id).ok()?)?;
+        rustix::thread::sched_getaffinity(Some(id)).ok().map(Affinity)
+    }
+
+    /// Gives it to the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// The system's: this process may use none of them any more.
+    pub fn apply(&self) -> io::Result<()> {
+        Ok(rustix::thread::sched_setaffinity(None, &self.0)?)
+    }
+
+    /// Lists the processors.
+    pub fn cpus(&self) -> Vec<usize> {
+        (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| self.0.is_set(*cpu)).collect()
+    }
+}
+
+/// Whose rights a process has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    users: [rustix::process::Uid; 2],
+    groups: [rustix::process::Gid; 2],
+    more_groups: Vec<rustix::process::Gid>,
+}
+
+impl Credentials {
+    /// Reads those of the calling thread: real and effective user and group, and the further groups.
+    pub fn own() -> Credentials {
+        use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
+        Credentials {
+            users: [getuid(), geteuid()],
+            groups: [getgid(), getegid()],
+            more_groups: getgroups().unwrap_or_default(),
+        }
     }
 }
 
