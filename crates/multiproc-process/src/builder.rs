@@ -1,16 +1,14 @@
-use crate::error::SpawnKind;
+use crate::error::{SpawnKind, not_made};
 use crate::forkserver::{self, Made, Wish};
 use crate::function::Remote;
 use crate::info::{self, Me};
 use crate::registry::{self, Child};
 use crate::spawner::{self, Program};
-use crate::start::{Identity, ParentIdentity, Role, Settings, Start, StartFd};
+use crate::start::{Build, Identity, ParentIdentity, Role, Settings, Start, StartFd};
 use crate::stdio::{self, Pipes};
 use crate::{Process, SpawnError, Stdio, executable, hook};
 use multiproc_core::codec::{self, Carried, Encoded};
-use multiproc_core::sys::child::BOOT_FD;
 use multiproc_core::sys::fd;
-use multiproc_core::sys::image::image;
 use multiproc_core::sys::process::{self, Affinity};
 use multiproc_core::{Deadline, Message};
 use multiproc_pipe::frame::Reader;
@@ -290,9 +288,9 @@ fn execute(description: Description, role: Role, arguments: &Encoded) -> Result<
     let parent = description.parent()?;
     let Description { identity, environment, stdio, settings, affinity, .. } = description;
     let (socket, theirs) = fd::with_descriptors(fd::socket_pair)?;
-    let start = Start { build: build()?, role, identity: identity.clone(), parent, settings };
+    let start = Start { build: Build::own()?, role, identity: identity.clone(), parent, settings };
     let mut env = environment;
-    env.push(CString::new(format!("{}={BOOT_FD}", hook::MARKER)).map_err(io::Error::from)?);
+    env.push(CString::new(hook::marker()).map_err(io::Error::from)?);
     let program = Program {
         path: executable::path()?,
         args: env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect(),
@@ -302,9 +300,8 @@ fn execute(description: Description, role: Role, arguments: &Encoded) -> Result<
         affinity,
     };
     drop(theirs);
-    let (id, pidfd) = spawner::execute(program).map_err(|error| {
-        io::Error::new(error.kind(), format!("the executable cannot be started: {error}"))
-    })?;
+    let (id, pidfd) =
+        spawner::execute(program).map_err(|error| not_made("the executable cannot be started", error))?;
     let child = Description::child(&identity, id, pidfd);
     // Only now that we have a descriptor of it: before it has its orders it cannot end by itself, so nobody else's
     // wait can have taken it away in between.
@@ -344,7 +341,7 @@ fn clone_from_server(
         let differs = !server.has_environment(&description.environment);
         description.settings.environment = differs.then(|| description.environment.clone());
         let start = Start {
-            build: build()?,
+            build: Build::own()?,
             role,
             identity: description.identity.clone(),
             parent: description.parent()?,
@@ -407,10 +404,6 @@ fn send_start(socket: &OwnedFd, start: &Start, arguments: &Encoded) -> io::Resul
         }
         Ok(()) => Ok(()),
     }
-}
-
-fn build() -> io::Result<Vec<u8>> {
-    Ok(image()?.build_id().as_bytes().to_vec())
 }
 
 /// The child's environment as exec takes it.

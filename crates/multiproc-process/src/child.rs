@@ -8,7 +8,6 @@ use crate::{builder, executable, fork, hook, info};
 use multiproc_core::Deadline;
 use multiproc_core::codec::Encoded;
 use multiproc_core::sys::fd::{self, Interest};
-use multiproc_core::sys::image::image;
 use multiproc_core::sys::process;
 use multiproc_pipe::frame::{FrameError, Reader};
 use multiproc_pipe::parcel::{self, Parcel};
@@ -66,15 +65,8 @@ fn receive(socket: &OwnedFd) -> Result<(Start, Parcel), String> {
         Err(FrameError::Eof) => process::exit_now(NOT_STARTED),
         Err(error) => return Err(format!("the start-up message is damaged: {error}")),
     };
-    let start: Start =
-        parcel.take_head().map_err(|error| format!("the start-up message is damaged: {error}"))?;
-    let own = image().map_err(|error| error.to_string())?.build_id();
-    if start.build != own.as_bytes() {
-        let theirs: String = start.build.iter().map(|byte| format!("{byte:02x}")).collect();
-        return Err(format!(
-            "the parent is build {theirs} of the program, this executable is build {own}: start the same one"
-        ));
-    }
+    let start =
+        parcel.take_head().map_err(|error| format!("the start-up message cannot be read: {error}"))?;
     Ok((start, parcel))
 }
 

@@ -137,6 +137,18 @@ pub enum JoinError {
     Lost,
 }
 
+/// What to say when a process cannot be made.
+pub(crate) fn not_made(what: &str, error: io::Error) -> io::Error {
+    let advice = match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            "; as many processes and threads run as may: raise RLIMIT_NPROC (ulimit -u) or the control group's pids.max"
+        }
+        io::ErrorKind::OutOfMemory => "; no memory is left for one more",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("{what}: {error}{advice}"))
+}
+
 fn hint(signal: i32) -> &'static str {
     match signal {
         4 => " (illegal instruction)",

@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "hands the conditions of fork on to its caller")]
 
 use crate::builder::{Description, Started};
-use crate::error::SpawnKind;
+use crate::error::{SpawnKind, not_made};
 use crate::function::{CallError, Returned};
 use crate::start::Identity;
 use crate::{Builder, Process, SpawnError, child, fork, hook, info, panics, registry};
@@ -72,7 +72,8 @@ unsafe fn start<A, R: Message>(
     registry::finish_at_exit()?;
     panics::prepare();
     // SAFETY: handed on.
-    if let Some((id, pidfd)) = unsafe { fork::plain() }? {
+    let forked = unsafe { fork::plain() };
+    if let Some((id, pidfd)) = forked.map_err(|error| not_made("this process cannot be forked", error))? {
         let child = Description::child(&identity, id, pidfd);
         registry::add(Arc::clone(&child))?;
         // Now it may begin. One that has been killed meanwhile does not hear it, which its status tells better.

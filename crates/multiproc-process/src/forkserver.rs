@@ -16,6 +16,7 @@
 //! killed before its Hello would be a zombie that nobody knows: until it has its orders it bears the mark of its
 //! server as its name, by which it is found.
 
+use crate::error::not_made;
 use crate::lock::Lock;
 use crate::registry::{self, Child};
 use crate::spawner;
@@ -213,7 +214,10 @@ impl ServerGuard {
                     }
                     Ok(Made::Unusable)
                 }
-                (Ok(errno), None) => Err(io::Error::from_raw_os_error(i32::from_le_bytes(errno))),
+                (Ok(errno), None) => {
+                    let error = io::Error::from_raw_os_error(i32::from_le_bytes(errno));
+                    Err(not_made("the fork server cannot make a process", error))
+                }
                 _ => Err(io::Error::other("the fork server's answer makes no sense")),
             },
             Err(error) => {

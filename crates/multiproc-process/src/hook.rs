@@ -15,7 +15,7 @@
 
 use crate::child;
 use crate::error::NotReady;
-use multiproc_core::sys::child::{BOOT_FD, adopt_socket};
+use multiproc_core::sys::child::{BOOT_FD, adopt_socket, close_from, spawn_closes};
 use multiproc_core::sys::image::image;
 use multiproc_core::sys::process;
 use std::env;
@@ -25,7 +25,24 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The variable that marks a child; its value is the number of its boot socket.
-pub(crate) const MARKER: &str = "MULTIPROC_BOOT";
+///
+/// The version is in it because a program may hold this library twice: the child is for the one that started it.
+pub(crate) const MARKER: &str = concat!(
+    "MULTIPROC_BOOT_",
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    "_",
+    env!("CARGO_PKG_VERSION_MINOR"),
+    "_",
+    env!("CARGO_PKG_VERSION_PATCH")
+);
+
+/// Behind the number: the child must close all other descriptors itself.
+const CLOSE: &str = "+close";
+
+/// The marker as a child finds it in its environment.
+pub(crate) fn marker() -> String {
+    format!("{MARKER}={BOOT_FD}{}", if spawn_closes() { "" } else { CLOSE })
+}
 
 /// The hook, or `init`, has run.
 static READY: AtomicBool = AtomicBool::new(false);
@@ -76,7 +93,9 @@ fn take_socket() -> Option<OwnedFd> {
     }
     // SAFETY: before main, or at its top, on the only thread: nobody reads the environment meanwhile.
     unsafe { env::remove_var(MARKER) };
-    let number: Option<i32> = number.to_str().and_then(|number| number.parse().ok());
+    let number = number.to_str().unwrap_or_default();
+    let (number, close) = number.strip_suffix(CLOSE).map_or((number, false), |number| (number, true));
+    let number: Option<i32> = number.parse().ok();
     // SAFETY: nothing else owns a descriptor that the parent left for us.
     let socket =
         number.filter(|number| *number == BOOT_FD).and_then(|number| unsafe { adopt_socket(number) });
@@ -89,10 +108,9 @@ fn take_socket() -> Option<OwnedFd> {
         );
         process::exit_now(70);
     }
-    #[cfg(not(target_env = "gnu"))]
-    {
+    if close {
         // SAFETY: nothing has been opened here yet but what exec left behind.
-        unsafe { multiproc_core::sys::child::close_from(BOOT_FD + 1) };
+        unsafe { close_from(BOOT_FD + 1) };
     }
     socket
 }

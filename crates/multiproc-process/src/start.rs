@@ -4,8 +4,10 @@ use crate::StartMethod;
 use crate::function::Remote;
 use crate::panics::Panic;
 use multiproc_core::codec::Carried;
-use serde::{Deserialize, Serialize};
+use multiproc_core::sys::image::image;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use std::ffi::CString;
+use std::io;
 
 /// The descriptors of a start are called this.
 pub(crate) type StartFd = Carried<{ u32::from_be_bytes(*b"strt") }>;
@@ -13,12 +15,43 @@ pub(crate) type StartFd = Carried<{ u32::from_be_bytes(*b"strt") }>;
 /// Parent to child: everything that the child must know. The body of its parcel is the encoded arguments.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start {
-    /// The build of the sender; read before anything else is trusted.
-    pub(crate) build: Vec<u8>,
+    /// The build of the sender. Compared as it is read, so nothing behind it is if it is another.
+    pub(crate) build: Build,
     pub(crate) role: Role,
     pub(crate) identity: Identity,
     pub(crate) parent: ParentIdentity,
     pub(crate) settings: Settings,
+}
+
+/// This build of the program; another one cannot be decoded.
+#[derive(Debug)]
+pub(crate) struct Build(());
+
+impl Build {
+    /// Makes sure that it can be told.
+    pub(crate) fn own() -> io::Result<Build> {
+        image().map(|_| Build(()))
+    }
+}
+
+impl Serialize for Build {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        image().map_err(ser::Error::custom)?.build_id().as_bytes().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Build {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Build, D::Error> {
+        let theirs = Vec::<u8>::deserialize(deserializer)?;
+        let own = image().map_err(de::Error::custom)?.build_id();
+        if theirs == own.as_bytes() {
+            return Ok(Build(()));
+        }
+        let theirs: String = theirs.iter().map(|byte| format!("{byte:02x}")).collect();
+        Err(de::Error::custom(format!(
+            "the parent is build {theirs} of the program, this executable is build {own}: start the same one"
+        )))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

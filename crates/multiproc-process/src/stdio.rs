@@ -86,16 +86,22 @@ fn dup_high(fd: impl AsFd) -> io::Result<OwnedFd> {
     fd::with_descriptors(|| fd::dup_high(&fd))
 }
 
+fn open_null() -> io::Result<OwnedFd> {
+    let null = fd::with_descriptors(fd::open_null).map_err(|error| {
+        let advice = "make that device, or name what the process shall have as its standard descriptors";
+        io::Error::new(error.kind(), format!("/dev/null cannot be opened: {error}; {advice}"))
+    });
+    dup_high(null?)
+}
+
 fn plain(kind: Kind, own: impl AsFd) -> io::Result<OwnedFd> {
     match kind {
         Kind::Fd(fd) => dup_high(fd),
         Kind::Inherit => match dup_high(own) {
             // The parent has closed its own.
-            Err(error) if error.raw_os_error() == Some(EBADF) => {
-                dup_high(fd::with_descriptors(fd::open_null)?)
-            }
+            Err(error) if error.raw_os_error() == Some(EBADF) => open_null(),
             other => other,
         },
-        Kind::Null | Kind::Piped => dup_high(fd::with_descriptors(fd::open_null)?),
+        Kind::Null | Kind::Piped => open_null(),
     }
 }

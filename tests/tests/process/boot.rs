@@ -1,3 +1,4 @@
+use crate::MARKER;
 use crate::constructors::RECORD;
 use multiproc_core::sys::child::{End, Exec, open_child, reap, spawn};
 use multiproc_core::sys::fd::{dup_high, send, socket_pair};
@@ -52,10 +53,8 @@ fn boot_with(socket: impl AsFd, marker: &str) -> Outcome {
     let inherited = std::env::vars()
         .filter(|(name, _)| name == "MULTIPROC_TEST_RUN")
         .map(|(name, value)| format!("{name}={value}"));
-    let env: Vec<CString> = inherited
-        .chain([format!("MULTIPROC_BOOT={marker}")])
-        .map(|entry| CString::new(entry).unwrap())
-        .collect();
+    let env: Vec<CString> =
+        inherited.chain([format!("{MARKER}={marker}")]).map(|entry| CString::new(entry).unwrap()).collect();
     let pid = spawn(&Exec {
         path: c"/proc/self/exe",
         args: &[c"corrupted".to_owned()],
@@ -242,7 +241,7 @@ fn fnv(counts: &[u8], head: &[u8]) -> u64 {
 fn a_marker_without_a_socket() {
     isolated(|| {
         let file = File::open("/dev/null").unwrap();
-        for marker in ["3", "4", "0", "-1", "", "three", "99999999999999999999"] {
+        for marker in ["3", "3+close", "+close", "4", "0", "-1", "", "three", "99999999999999999999"] {
             boot_with(&file, marker).assert_refused(marker);
         }
     });
@@ -276,5 +275,17 @@ fn damaged_answers_are_errors_in_the_parent() {
                 "{answer:?}: {error}"
             );
         }
+    });
+}
+
+#[test]
+fn a_child_closes_what_its_parent_could_not() {
+    isolated(|| {
+        let (message, parent) = recorded();
+        let (ours, theirs) = socket_pair().unwrap();
+        send(&ours, &[IoSlice::new(&message)], &[parent.as_fd()], true).unwrap();
+        drop(ours);
+        let outcome = boot_with(theirs, "3+close");
+        assert_eq!((outcome.end, outcome.err.as_str()), (End::Exited(0), ""));
     });
 }

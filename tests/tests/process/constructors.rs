@@ -26,7 +26,7 @@ static USUAL: extern "C" fn() = usual;
 
 /// Runs before all that have no priority.
 extern "C" fn first() {
-    if let (Some(path), Ok(number)) = (env::var_os(RECORD), env::var("MULTIPROC_BOOT")) {
+    if let (Some(path), Ok(number)) = (env::var_os(RECORD), env::var(crate::MARKER)) {
         std::fs::write(path, raw::peek(number.parse().unwrap())).unwrap();
     }
     attempt("first");

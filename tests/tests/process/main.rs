@@ -5,6 +5,16 @@
     reason = "helpers of tests may panic as tests do, and children print to be heard"
 )]
 
+/// The variable by which the library marks a child.
+const MARKER: &str = concat!(
+    "MULTIPROC_BOOT_",
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    "_",
+    env!("CARGO_PKG_VERSION_MINOR"),
+    "_",
+    env!("CARGO_PKG_VERSION_PATCH")
+);
+
 /// Arguments and results of every kind and size.
 mod values;
 

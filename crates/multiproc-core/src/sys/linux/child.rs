@@ -35,6 +35,8 @@ pub struct Exec<'a> {
 
 /// Executes a program as a child that has exactly four descriptors: the standard ones and [`BOOT_FD`].
 ///
+/// Where [`spawn_closes`] says no it also has those that this program lets others inherit, and must close them.
+///
 /// All descriptors of `exec` must have numbers above [`BOOT_FD`] (see [`super::fd::dup_high`]). The child's signal
 /// mask is empty. Costs the same whatever the size of the calling process.
 ///
@@ -93,22 +95,41 @@ impl Actions {
         check(unsafe { libc::posix_spawn_file_actions_adddup2(&mut self.0, fd.as_raw_fd(), number) })
     }
 
-    #[cfg(target_env = "gnu")]
     fn close_from(&mut self, lowest: RawFd) -> io::Result<()> {
-        // SAFETY: the object is initialised.
-        check(unsafe { libc::posix_spawn_file_actions_addclosefrom_np(&mut self.0, lowest) })
+        match add_close_from() {
+            // SAFETY: the object is initialised, and the function is the one of this type.
+            Some(add) => check(unsafe { add(&mut self.0, lowest) }),
+            None => Ok(()),
+        }
     }
+}
 
-    /// Other C libraries have no such action: there the child itself closes them, first thing (see the hook).
-    #[cfg(not(target_env = "gnu"))]
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "the same shape as where it does something"
-    )]
-    fn close_from(&mut self, _lowest: RawFd) -> io::Result<()> {
-        Ok(())
-    }
+/// Tells whether [`spawn`] itself closes what the child must not have; else the child has to, first thing.
+pub fn spawn_closes() -> bool {
+    add_close_from().is_some()
+}
+
+type AddCloseFrom = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
+
+/// The action that closes all descriptors from a number on: glibc has it since 2.34, other C libraries do not.
+///
+/// To name it would keep the program from being linked against an older one.
+#[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
+fn add_close_from() -> Option<AddCloseFrom> {
+    use std::sync::OnceLock;
+    static FOUND: OnceLock<Option<AddCloseFrom>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        // SAFETY: the name is a C string; nothing is loaded for this.
+        let found =
+            unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"posix_spawn_file_actions_addclosefrom_np".as_ptr()) };
+        // SAFETY: the C library's function of this name is of this type; null is `None`.
+        unsafe { std::mem::transmute::<*mut c_void, Option<AddCloseFrom>>(found) }
+    })
+}
+
+#[cfg(not(all(target_env = "gnu", not(target_feature = "crt-static"))))]
+fn add_close_from() -> Option<AddCloseFrom> {
+    None
 }
 
 impl Drop for Actions {

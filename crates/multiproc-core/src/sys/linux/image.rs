@@ -67,11 +67,7 @@ impl Image {
         // - they are aligned as ELF demands, initialised, and neither written nor unmapped while the process lives.
         let headers = unsafe { slice::from_raw_parts(address as *const libc::Elf64_Phdr, count) };
 
-        // The headers' own header tells where they wanted to be; an executable without one is not moved.
-        let base = headers
-            .iter()
-            .find(|header| header.p_type == libc::PT_PHDR)
-            .map_or(Some(0), |header| address.checked_sub(header.p_vaddr as usize))?;
+        let base = base_of(headers, address)?;
         let range = |header: &libc::Elf64_Phdr| {
             let start = base.checked_add(header.p_vaddr as usize)?;
             Some(start..start.checked_add(header.p_memsz as usize)?)
@@ -116,6 +112,22 @@ impl Image {
             })
         })
     }
+}
+
+/// How far an executable was moved whose program headers lie at `address`.
+fn base_of(headers: &[libc::Elf64_Phdr], address: usize) -> Option<usize> {
+    /// Where linkers put the headers in the file: behind the file's own.
+    const OFFSET: u64 = size_of::<libc::Elf64_Ehdr>() as u64;
+    const PAGE: usize = 4096;
+    let of_kind = |kind| headers.iter().filter(move |header| header.p_type == kind);
+    // The headers' own header tells where they wanted to be.
+    if let Some(own) = of_kind(libc::PT_PHDR).next() {
+        return address.checked_sub(usize::try_from(own.p_vaddr).ok()?);
+    }
+    // Without one they are at the beginning of the file, wherever that was mapped.
+    let first = of_kind(libc::PT_LOAD).find(|load| load.p_offset == 0 && load.p_filesz > OFFSET)?;
+    let wanted = first.p_vaddr.checked_add(OFFSET)?;
+    address.checked_sub(usize::try_from(wanted).ok()?).filter(|base| base.is_multiple_of(PAGE))
 }
 
 fn mapped(range: &Range<usize>) -> &'static [u8] {
@@ -229,8 +241,14 @@ pub fn own_executable() -> PathBuf {
 ///
 /// There is no `/proc` here.
 pub fn own_executable_holds(address: usize) -> io::Result<bool> {
-    let link = fs::metadata("/proc/self/exe")?;
-    let maps = fs::read_to_string("/proc/self/maps")?;
+    let told = |error: io::Error| {
+        io::Error::new(
+            error.kind(),
+            format!("this program cannot find its own file in /proc, which must be mounted here: {error}"),
+        )
+    };
+    let link = fs::metadata("/proc/self/exe").map_err(told)?;
+    let maps = fs::read_to_string("/proc/self/maps").map_err(told)?;
     for line in maps.lines() {
         // start-end perms offset major:minor inode path
         let mut fields = line.split_ascii_whitespace();
@@ -240,10 +258,19 @@ pub fn own_executable_holds(address: usize) -> io::Result<bool> {
         };
         if (start..end).contains(&address) {
             use std::os::unix::fs::MetadataExt;
-            return Ok(fields.nth(3).and_then(|inode| inode.parse().ok()) == Some(link.ino()));
+            let inode = fields.nth(3).and_then(|inode| inode.parse().ok());
+            // Layered file systems show one number here and another there.
+            return Ok(inode == Some(link.ino()) || is_own_build(&own_executable()));
         }
     }
     Ok(false)
+}
+
+fn is_own_build(path: &Path) -> bool {
+    match (build_id_of_file(path), image()) {
+        (Ok(theirs), Ok(image)) => theirs == *image.build_id(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -262,9 +289,36 @@ mod tests {
     }
 
     #[test]
+    fn the_base_is_found_with_and_without_a_header_of_headers() {
+        // SAFETY: plain data for which zero is a value.
+        let nothing: libc::Elf64_Phdr = unsafe { std::mem::zeroed() };
+        let header = |p_type, p_offset, p_vaddr, p_filesz| libc::Elf64_Phdr {
+            p_type,
+            p_offset,
+            p_vaddr,
+            p_filesz,
+            ..nothing
+        };
+        let own = header(libc::PT_PHDR, 64, 64, 560);
+        let (first, code) =
+            (header(libc::PT_LOAD, 0, 0, 0x800), header(libc::PT_LOAD, 0x1000, 0x2000, 0x1000));
+        let moved = 0x5555_0000_0000;
+        assert_eq!(base_of(&[own, first, code], moved + 64), Some(moved));
+        assert_eq!(base_of(&[code, first], moved + 64), Some(moved));
+        // One that was linked for its place is not moved.
+        let fixed = header(libc::PT_LOAD, 0, 0x40_0000, 0x800);
+        assert_eq!(base_of(&[fixed, code], 0x40_0040), Some(0));
+        // Where they are elsewhere, better nothing than a guess.
+        assert_eq!(base_of(&[first, code], moved + 128), None);
+        assert_eq!(base_of(&[code], moved + 64), None);
+        assert_eq!(base_of(&[own, first], 10), None);
+    }
+
+    #[test]
     fn memory_and_file_agree_on_the_build() {
         assert_eq!(image().unwrap().build_id(), &build_id_of_file(&own_executable()).unwrap());
         assert!(build_id_of_file(Path::new("/dev/null")).is_err());
+        assert!(is_own_build(&own_executable()) && !is_own_build(Path::new("/dev/null")));
     }
 
     #[test]

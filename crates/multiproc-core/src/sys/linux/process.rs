@@ -3,8 +3,8 @@
 //! # Safety
 //!
 //! Unsafe is needed for calls of the C library that take pointers or change process-wide state: `atexit`,
-//! `signal`, signal masks, `_exit` and the pointer `environ`. Each is used with valid arguments; what touches shared state
-//! (`environ`) is an unsafe function whose caller must be the only thread.
+//! `signal`, signal masks, `_exit` and the pointer `environ`. Each is used with valid arguments; `environ`, which
+//! any other thread could be reading, is changed only after a look that there is no other thread.
 #![expect(unsafe_code, reason = "atexit, signal, _exit and environ have no safe form")]
 
 use rustix::process::{Pid, Signal};
