@@ -7,8 +7,10 @@
 //! - The fork server is single-threaded: it has counted its threads before it serves, and nothing runs in it but
 //!   this loop. What it clones goes on with a thread that the C library takes for its own, or else does its work
 //!   on one that it starts itself (see `child`).
-//! - Plain fork is asked for by a caller who answers for it ([`Builder::spawn_forked`](crate::Builder)); our own
-//!   locks are all held by the forking thread meanwhile, so that the child finds none of them locked for ever.
+//! - Plain fork is asked for by a caller who answers for it ([`Builder::spawn_forked`](crate::Builder)); the locks
+//!   of this crate that the child's start and end need, and that of the standard output, are held by the forking
+//!   thread meanwhile, so that the child finds none of them locked for ever. Others are as the fork finds them:
+//!   those of handles, of the panic hook, of the codec's check in debug builds, of whatever else the program uses.
 #![expect(unsafe_code, reason = "calls clone and fork")]
 
 use crate::forkserver::REQUEST;

@@ -27,7 +27,8 @@ static USUAL: extern "C" fn() = usual;
 /// Runs before all that have no priority.
 extern "C" fn first() {
     if let (Some(path), Ok(number)) = (env::var_os(RECORD), env::var(crate::MARKER)) {
-        std::fs::write(path, raw::peek(number.parse().unwrap())).unwrap();
+        let number = number.trim_end_matches("+close").parse().unwrap();
+        std::fs::write(path, raw::peek(number)).unwrap();
     }
     attempt("first");
 }

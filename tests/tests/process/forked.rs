@@ -207,3 +207,34 @@ fn standard_output_is_free_beside_threads_that_print() {
         child.unwrap().join().unwrap();
     });
 }
+
+#[test]
+fn a_start_that_fails_has_called_nothing() {
+    on_both(Limit::default(), |_| {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let runs = tempfile::NamedTempFile::new().unwrap();
+        let count = std::fs::File::options().append(true).open(runs.path()).unwrap();
+        // What stays open for good is made now.
+        fork(Process::builder(), (), |()| ()).unwrap().join().unwrap();
+        raw::set_hard_descriptor_limit(128);
+        let mut held = Vec::new();
+        while let Ok(file) = null.try_clone() {
+            held.push(file);
+        }
+        let (mut expected, mut failed) = (0, 0);
+        while held.pop().is_some() && expected < 40 {
+            // However far it gets: the last step that needs a descriptor comes after the fork.
+            for _ in 0..20 {
+                match fork(Process::builder(), &count, |mut count| count.write_all(b"!").unwrap()) {
+                    Ok(child) => {
+                        child.join().unwrap();
+                        expected += 1;
+                    }
+                    Err(_) => failed += 1,
+                }
+                assert_eq!(runs.as_file().metadata().unwrap().len(), expected);
+            }
+        }
+        assert!(failed > 0 && expected > 0);
+    });
+}
