@@ -12,7 +12,8 @@ use proc_macro::TokenStream;
 ///
 /// Every field must be `ShmSafe` itself, there must be no padding between or behind them, and the struct must
 /// not implement `Drop`: all of it is checked when the program is compiled. Type parameters get the bound
-/// `ShmSafe`.
+/// `ShmSafe`. Values with different constant or type parameters are of different types also in shared memory,
+/// whether or not a field shows the parameter.
 ///
 /// `#[shm_safe(crate = path)]` names the crate `multiproc_shm` where it goes by another path.
 #[proc_macro_derive(ShmSafe, attributes(shm_safe))]

@@ -4,10 +4,11 @@
 //! layout constant names the trait's constant of every field, so each must have it, and does not compile if there
 //! are bytes beside the fields or a destructor; enums, unions, lifetimes and packed structs are refused before.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
-    Data, DeriveInput, Error, Fields, GenericParam, Member, Path, Result, parse_quote, spanned::Spanned,
+    Data, DeriveInput, Error, Fields, GenericParam, Ident, Member, Path, Result, parse_quote,
+    spanned::Spanned,
 };
 
 /// Expands the derive; an error becomes a `compile_error!`.
@@ -47,6 +48,7 @@ fn implement(input: &DeriveInput, default_crate: &Path) -> Result<TokenStream> {
         }
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let parameters = generics.params.iter().map(|param| mix_in(param, &krate));
 
     let members: Vec<Member> = fields.members().collect();
     let names = members.iter().map(|member| member.to_token_stream().to_string());
@@ -69,6 +71,7 @@ fn implement(input: &DeriveInput, default_crate: &Path) -> Result<TokenStream> {
             const LAYOUT: u64 = {
                 let mut hash = #krate::layout::start(#shown);
                 let mut filled = 0;
+                #(#parameters)*
                 #(
                     hash = #krate::layout::field(
                         hash,
@@ -85,6 +88,30 @@ fn implement(input: &DeriveInput, default_crate: &Path) -> Result<TokenStream> {
         }
         #check_now
     })
+}
+
+/// What mixes a parameter into the hash, since a field need not show it: `Metres<1>` is no `Metres<1000>`.
+fn mix_in(param: &GenericParam, krate: &Path) -> TokenStream {
+    // As if the macro had written it, so that lints about casts do not blame the program.
+    let here = |ident: &Ident| {
+        let mut ident = ident.clone();
+        ident.set_span(Span::call_site());
+        (ident.to_string(), ident)
+    };
+    match param {
+        // An integer, a `bool` or a `char`: all of them can be cast.
+        GenericParam::Const(param) => {
+            let (name, value) = here(&param.ident);
+            quote! { hash = #krate::layout::const_parameter(hash, #name, #value as u128); }
+        }
+        GenericParam::Type(param) => {
+            let (name, ty) = here(&param.ident);
+            quote! {
+                hash = #krate::layout::type_parameter(hash, #name, <#ty as #krate::ShmSafe>::LAYOUT);
+            }
+        }
+        GenericParam::Lifetime(_) => TokenStream::new(),
+    }
 }
 
 /// The layout must be the same for every build that shares the memory.

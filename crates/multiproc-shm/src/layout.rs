@@ -30,6 +30,20 @@ pub const fn start(name: &str) -> u64 {
     bytes(OFFSET, name.as_bytes())
 }
 
+/// Mixes in a constant parameter of the type: its name and its value.
+///
+/// It may stand for a unit or a version that no field shows.
+#[must_use]
+pub const fn const_parameter(hash: u64, name: &str, value: u128) -> u64 {
+    number(number(bytes(hash, name.as_bytes()), value as u64), (value >> 64) as u64)
+}
+
+/// Mixes in a type parameter of the type: its name and its layout.
+#[must_use]
+pub const fn type_parameter(hash: u64, name: &str, layout: u64) -> u64 {
+    number(bytes(hash, name.as_bytes()), layout)
+}
+
 /// Mixes in a field: its name, the layout of its type and its offset.
 #[must_use]
 pub const fn field(hash: u64, name: &str, layout: u64, offset: usize) -> u64 {

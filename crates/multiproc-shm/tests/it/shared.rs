@@ -1,4 +1,5 @@
-use crate::util::{transfer, transfer_as};
+use crate::util::{directory, transfer, transfer_as};
+use multiproc_core::Name;
 use multiproc_core::codec::Limits;
 use multiproc_shm::{Shared, ShmSafe};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -106,4 +107,54 @@ fn handles_travel_inside_structures() {
         copy.fetch_add(1, Ordering::Relaxed);
     }
     assert_eq!(first.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn parameters_that_no_field_shows_make_other_types() {
+    #[derive(ShmSafe, Debug)]
+    #[repr(C)]
+    struct Tag<const N: i128>(u64);
+    #[derive(ShmSafe)]
+    #[repr(C)]
+    struct Flag<const YES: bool, const LETTER: char>(u64);
+    #[derive(ShmSafe)]
+    #[repr(C)]
+    struct Unit<T>([T; 0], u64);
+
+    let layouts = [
+        Tag::<1>::LAYOUT,
+        Tag::<2>::LAYOUT,
+        Tag::<{ 1 << 64 }>::LAYOUT,
+        Tag::<-1>::LAYOUT,
+        Flag::<true, 'a'>::LAYOUT,
+        Flag::<false, 'a'>::LAYOUT,
+        Flag::<true, 'b'>::LAYOUT,
+        Unit::<u8>::LAYOUT,
+        Unit::<i8>::LAYOUT,
+    ];
+    let different: std::collections::HashSet<u64> = layouts.into_iter().collect();
+    assert_eq!(different.len(), layouts.len(), "{layouts:?}");
+
+    let dir = directory();
+    let name = Name::new("tag").unwrap();
+    let tag = Shared::create_in(&dir.names, &name, Tag::<1>(5)).unwrap();
+    assert!(Shared::<Tag<2>>::open_in(&dir.names, &name).unwrap_err().is_wrong_type());
+    assert_eq!(Shared::<Tag<1>>::open_in(&dir.names, &name).unwrap().0, tag.0);
+}
+
+#[test]
+fn parameters_written_by_a_macro_are_found() {
+    macro_rules! tags {
+        ($given:ident, $param:ident) => {
+            #[derive(ShmSafe)]
+            #[repr(C)]
+            struct Own<T, const N: u8>([T; 0], u64);
+            #[derive(ShmSafe)]
+            #[repr(C)]
+            struct $given<const $param: u8>(u64);
+        };
+    }
+    tags!(Given, PARAM);
+    assert_ne!(Own::<u8, 1>::LAYOUT, Own::<u8, 2>::LAYOUT);
+    assert_ne!(Given::<1>::LAYOUT, Given::<2>::LAYOUT);
 }
