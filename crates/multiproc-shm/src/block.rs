@@ -1,27 +1,17 @@
-//! # Safety
-//!
-//! The mapping is as long as the file was when it was opened, with every page allocated. Others may write at
-//! any time, so bytes are copied through atomics or by the kernel, and never borrowed.
-#![expect(unsafe_code, reason = "bytes that others write at the same moment are copied through atomics")]
-
 use crate::ShmError;
-use crate::copy;
 use crate::error::Kind;
 use crate::kind;
 use crate::segment::Segment;
 use multiproc_core::Name;
 use multiproc_core::codec::Carried;
-use multiproc_core::sys::memory::{allocate, file_info, shm_create, shm_open, shm_unlink};
+use multiproc_core::sys::memory::{
+    allocate, file_info, read_exact_at, shm_create, shm_exists, shm_link, shm_nameless, shm_open, shm_unlink,
+    write_all_at,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-
-/// From this size on a copy by the kernel is faster than one byte by byte, despite the call.
-const BY_KERNEL: usize = 1024;
 
 /// A named block of raw shared memory, the same as CPython's `multiprocessing.shared_memory.SharedMemory`.
 ///
@@ -34,9 +24,9 @@ const BY_KERNEL: usize = 1024;
 /// # let name = format!("doc-block-{}", std::process::id());
 /// let block = SharedMemory::create(&name, 1024)?;
 /// let other = SharedMemory::open(&name)?; // in Python: SharedMemory(name=name)
-/// other.write_at(10, b"hello");
+/// other.write_at(10, b"hello")?;
 /// let mut bytes = [0; 5];
-/// block.read_at(10, &mut bytes);
+/// block.read_at(10, &mut bytes)?;
 /// assert_eq!(&bytes, b"hello");
 /// SharedMemory::unlink(&name)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -45,17 +35,19 @@ const BY_KERNEL: usize = 1024;
 /// Python keeps blocks alive only through its resource tracker and may unlink a block that it merely opened;
 /// pass `track=False` there (3.13), or let the Python side create it.
 ///
-/// Who may write the file may also cut it, and then touching what is gone ends this process by SIGBUS: share a
-/// name only with programs that do not.
+/// Who may write the file may also cut it. Reading or writing what is gone is an error then; only who goes by
+/// [`as_ptr`](Self::as_ptr) is ended by SIGBUS.
 #[derive(Clone, Debug)]
 pub struct SharedMemory {
     segment: Arc<Segment>,
-    file: Arc<File>,
     name: Name,
 }
 
 impl SharedMemory {
     /// Creates a block of `len` bytes of zeros that only this user can open.
+    ///
+    /// Nobody sees it before all of it is there, and if this process is killed meanwhile nothing is left behind.
+    /// (Not so where the file system of `/dev/shm` has no nameless files, or where `/proc` is missing.)
     ///
     /// # Errors
     ///
@@ -66,13 +58,34 @@ impl SharedMemory {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "a block has at least one byte");
             return Err(ShmError::io("create", shown(&name), source));
         }
-        let fd = shm_create(&path(&name)).map_err(|source| match source.kind() {
+        let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AlreadyExists => Kind::AlreadyExists(name.to_string()).into(),
             _ => ShmError::io("create", shown(&name), source),
+        };
+        let path = path(&name);
+        // The name is given last, but whoever cannot have it need not wait for the memory, nor lack it.
+        if shm_exists(&path) {
+            return Err(Kind::AlreadyExists(name.to_string()).into());
+        }
+        if let Some(fd) = shm_nameless().map_err(failed)? {
+            let block = SharedMemory::with(fd, &name, len as u64)?;
+            if shm_link(block.segment.fd(), &path).map_err(failed)? {
+                return Ok(block);
+            }
+        }
+        SharedMemory::create_in_sight(&name, len as u64)
+    }
+
+    /// Creates a block where others can see it grow, for want of a better way.
+    fn create_in_sight(name: &Name, len: u64) -> Result<SharedMemory, ShmError> {
+        let path = path(name);
+        let fd = shm_create(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => Kind::AlreadyExists(name.to_string()).into(),
+            _ => ShmError::io("create", shown(name), source),
         })?;
-        SharedMemory::with(fd, &name, len as u64).inspect_err(|_| {
+        SharedMemory::with(fd, name, len).inspect_err(|_| {
             // Half-made, and nobody but us can have wanted it.
-            let _ = shm_unlink(&path(&name));
+            let _ = shm_unlink(&path);
         })
     }
 
@@ -122,9 +135,8 @@ impl SharedMemory {
             _ => failed(source),
         })?;
         let info = file_info(&fd).map_err(failed)?;
-        let file = Arc::new(File::from(fd.try_clone().map_err(failed)?));
         let segment = Segment::map(Arc::new(fd), &info).map_err(failed)?;
-        Ok(SharedMemory { segment: Arc::new(segment), file, name: name.clone() })
+        Ok(SharedMemory { segment: Arc::new(segment), name: name.clone() })
     }
 
     /// The name, as Python shows it: without a slash.
@@ -140,49 +152,74 @@ impl SharedMemory {
 
     /// Copies bytes out of the block, from `offset` on.
     ///
+    /// The kernel copies them, which costs a system call and is safe whatever others do to the file.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`] if another program has cut the file so that some of them are gone; `to`
+    /// may be filled in part. Also what `pread` reports.
+    ///
     /// # Panics
     ///
-    /// If they reach beyond the end.
-    pub fn read_at(&self, offset: usize, to: &mut [u8]) {
-        let range = self.range(offset, to.len());
-        if to.len() >= BY_KERNEL && self.file.read_exact_at(to, offset as u64).is_ok() {
-            return;
-        }
-        // SAFETY: `range` lies within the mapping, any address is aligned to 1, and all accesses by this
-        // process are by atomics of one byte or by the kernel.
-        unsafe { copy::load(self.segment.as_ptr().wrapping_add(range.start), to, 1) };
+    /// If they reach beyond the block's [`len`](Self::len).
+    pub fn read_at(&self, offset: usize, to: &mut [u8]) -> io::Result<()> {
+        self.check_range(offset, to.len());
+        read_exact_at(self.segment.fd(), to, offset as u64).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.cut(offset, to.len()),
+            _ => error,
+        })
     }
 
     /// Copies bytes into the block, from `offset` on.
     ///
+    /// The kernel copies them, which costs two system calls and is safe whatever others do to the file.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`] if another program has cut the file so that some of their places are
+    /// gone: nothing is written then. (A cut in the very instant between the look and the writing goes
+    /// unnoticed, and the file grows again.) Also what `pwrite` reports.
+    ///
     /// # Panics
     ///
-    /// If they reach beyond the end.
-    pub fn write_at(&self, offset: usize, from: &[u8]) {
-        let range = self.range(offset, from.len());
-        if from.len() >= BY_KERNEL && self.file.write_all_at(from, offset as u64).is_ok() {
-            return;
+    /// If they reach beyond the block's [`len`](Self::len).
+    pub fn write_at(&self, offset: usize, from: &[u8]) -> io::Result<()> {
+        let end = self.check_range(offset, from.len());
+        let fd = self.segment.fd();
+        // Writing would make it grow again, with holes where others have bytes.
+        if file_info(fd)?.len < end as u64 {
+            return Err(self.cut(offset, from.len()));
         }
-        // SAFETY: `range` lies within the mapping, any address is aligned to 1, and all accesses by this
-        // process are by atomics of one byte or by the kernel.
-        unsafe { copy::store(from, self.segment.as_ptr().wrapping_add(range.start), 1) };
+        write_all_at(fd, from, offset as u64)
     }
 
     /// The address of the first byte, valid for [`len`](Self::len) bytes while a clone of this handle lives.
     ///
-    /// Others may write at any time: use atomics or volatile copies, never references.
+    /// Others may write at any time: use atomics or volatile copies, never references. If another program cuts
+    /// the file, touching what is gone ends this process by SIGBUS.
     pub fn as_ptr(&self) -> *mut u8 {
         self.segment.as_ptr()
     }
 
-    fn range(&self, start: usize, count: usize) -> Range<usize> {
+    /// Returns where these bytes end.
+    fn check_range(&self, start: usize, count: usize) -> usize {
         let len = self.len();
         assert!(
             start <= len && count <= len - start,
             "bytes {start}..{} of a shared block of {len}",
             start.saturating_add(count)
         );
-        start..start + count
+        start + count
+    }
+
+    #[cold]
+    fn cut(&self, start: usize, count: usize) -> io::Error {
+        let text = format!(
+            "bytes {start}..{} of {} are gone, another program has cut its file: unlink it and create it anew",
+            start + count,
+            shown(&self.name)
+        );
+        io::Error::new(io::ErrorKind::UnexpectedEof, text)
     }
 }
 
@@ -207,7 +244,12 @@ impl<'de> Deserialize<'de> for SharedMemory {
         let (name, carried) = <(String, Carried<{ kind::BLOCK }>)>::deserialize(deserializer)?;
         let name = Name::new(&name).map_err(de::Error::custom)?;
         let segment = Segment::receive(carried.0, |_| None).map_err(de::Error::custom)?;
-        let file = segment.fd().try_clone().map_err(de::Error::custom)?;
-        Ok(SharedMemory { segment: Arc::new(segment), file: Arc::new(file.into()), name })
+        if segment.len() == 0 {
+            return Err(de::Error::custom(format!(
+                "{} has no bytes: somebody has cut its file",
+                shown(&name)
+            )));
+        }
+        Ok(SharedMemory { segment: Arc::new(segment), name })
     }
 }

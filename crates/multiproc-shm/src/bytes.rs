@@ -2,10 +2,7 @@
 //!
 //! One mapping is made here, of a memfd that has just been created: nobody else has it, so the bytes can be
 //! borrowed uniquely until they are frozen, and the mapping ends before that.
-#![expect(
-    unsafe_code,
-    reason = "mapping a file is unsafe because others might change it; here nobody else can"
-)]
+#![expect(unsafe_code, reason = "mapping a file is unsafe since others might change it; here nobody can")]
 
 use crate::kind;
 use memmap2::{MmapMut, MmapOptions};

@@ -94,7 +94,10 @@ impl ShmError {
 
     /// Tells whether what was found is no shared object, or a damaged one.
     pub fn is_corrupt(&self) -> bool {
-        matches!(self.kind, Kind::Mismatch { mismatch: Mismatch::Magic | Mismatch::Length, .. })
+        matches!(
+            self.kind,
+            Kind::Mismatch { mismatch: Mismatch::Magic | Mismatch::Length | Mismatch::Holes, .. }
+        )
     }
 
     /// Tells whether the object was made in another PID namespace.

@@ -16,10 +16,11 @@
 //! It is read once, when a process attaches, into a copy of its own; nobody looks at it again.
 
 use crate::{ShmSafe, layout};
-use std::fs::File;
+use multiproc_core::sys::memory::{read_exact_at, write_all_at};
 use std::io;
 use std::mem::offset_of;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"mproc\0\r\n");
@@ -67,6 +68,10 @@ pub(crate) enum Mismatch {
     Namespace,
     #[error("has a length that contradicts its header: it was cut or overwritten")]
     Length,
+    #[error(
+        "has holes, which there may be no memory for: it was cut and grew again, or something else made it"
+    )]
+    Holes,
 }
 
 impl Header {
@@ -106,19 +111,19 @@ impl Header {
         self.offset.saturating_add(self.len)
     }
 
-    pub(crate) fn write_to(&self, file: &File) -> io::Result<()> {
-        file.write_all_at(self.as_bytes(), 0)
+    pub(crate) fn write_to(&self, file: impl AsFd) -> io::Result<()> {
+        write_all_at(file, self.as_bytes(), 0)
     }
 
     /// Reads a segment's header once and compares that copy with `self`.
     ///
     /// `len` is the file's length as the kernel says it.
-    pub(crate) fn check(&self, file: &File, len: u64) -> io::Result<Result<(), Mismatch>> {
+    pub(crate) fn check(&self, file: impl AsFd, len: u64) -> io::Result<Result<(), Mismatch>> {
         let mut bytes = [0; size_of::<Header>()];
         if len < bytes.len() as u64 {
             return Ok(Err(Mismatch::Magic));
         }
-        file.read_exact_at(&mut bytes, 0)?;
+        read_exact_at(file, &mut bytes, 0)?;
         let found: Header = zerocopy::transmute!(bytes);
         Ok(self.compare(&found, len))
     }

@@ -48,7 +48,6 @@ extern crate self as multiproc_shm;
 
 mod block;
 mod bytes;
-mod copy;
 mod error;
 mod header;
 mod kind;

@@ -9,13 +9,12 @@
 
 use crate::ShmError;
 use crate::error::Kind;
-use crate::header::Header;
+use crate::header::{Header, Mismatch};
 use crate::segment::Segment;
 use multiproc_core::Name;
 use multiproc_core::sys::memory::{
     Directory, FileInfo, allocate, file_info, lock_shared, try_lock_exclusive, user_id,
 };
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -26,7 +25,7 @@ const MAX_REPLACED: u32 = 10_000;
 /// Makes an object that has no name yet; the caller fills it in before it calls [`publish`].
 pub(crate) fn prepare(directory: &Directory, name: &Name, header: &Header) -> Result<Segment, ShmError> {
     let failed = |source| ShmError::io("create", shown(name), source);
-    let file = File::from(directory.nameless_file().map_err(failed)?);
+    let file = directory.nameless_file().map_err(failed)?;
     allocate(&file, header.total()).map_err(|source| match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Kind::NoSpace { name: name.to_string(), len: header.total(), source }.into()
@@ -36,7 +35,7 @@ pub(crate) fn prepare(directory: &Directory, name: &Name, header: &Header) -> Re
     header.write_to(&file).map_err(failed)?;
     lock_shared(&file).map_err(failed)?;
     let info = file_info(&file).map_err(failed)?;
-    Segment::map(Arc::new(file.into()), &info).map_err(failed)
+    Segment::map(Arc::new(file), &info).map_err(failed)
 }
 
 /// Gives a prepared object its name.
@@ -57,7 +56,12 @@ pub(crate) fn open(directory: &Directory, name: &Name, header: &Header) -> Resul
         // Waits only for a sweeper that is about to remove it.
         lock_shared(&fd).map_err(failed)?;
         if directory.is_current(&fd, name.as_str()).map_err(failed)? {
-            return Segment::attach(Arc::new(fd), &info, Some(header), || shown(name));
+            let segment = Segment::attach(Arc::new(fd), &info, Some(header), || shown(name))?;
+            // After the header: what something else made is called that.
+            if info.allocated < info.len {
+                return Err(Kind::Mismatch { object: shown(name), mismatch: Mismatch::Holes }.into());
+            }
+            return Ok(segment);
         }
     }
     Err(Kind::Restless { name: name.to_string() }.into())

@@ -4,7 +4,6 @@ use crate::header::Header;
 use memmap2::{MmapOptions, MmapRaw};
 use multiproc_core::codec::is_trusted;
 use multiproc_core::sys::memory::{self, FileInfo, Seals, add_seals, allocate, create_memfd, file_info};
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -24,14 +23,14 @@ pub(crate) struct Segment {
 impl Segment {
     /// Creates a memfd of `len` bytes of zeros whose size is fixed for ever, after an optional header.
     pub(crate) fn anonymous(name: &str, len: u64, header: Option<&Header>) -> io::Result<Segment> {
-        let file = File::from(create_memfd(name)?);
-        allocate(&file, len)?;
+        let fd = create_memfd(name)?;
+        allocate(&fd, len)?;
         if let Some(header) = header {
-            header.write_to(&file)?;
+            header.write_to(&fd)?;
         }
-        add_seals(&file, Seals::FIXED)?;
-        let info = file_info(&file)?;
-        Segment::map(Arc::new(file.into()), &info)
+        add_seals(&fd, Seals::FIXED)?;
+        let info = file_info(&fd)?;
+        Segment::map(Arc::new(fd), &info)
     }
 
     /// Makes a segment of a descriptor that arrived in a message, if it is such as `anonymous` makes, or
@@ -55,9 +54,8 @@ impl Segment {
     ) -> Result<Segment, ShmError> {
         let failed = |source| ShmError::io("attach", object(), source);
         if let Some(header) = header {
-            let file = File::from(fd.try_clone().map_err(failed)?);
             header
-                .check(&file, info.len)
+                .check(&fd, info.len)
                 .map_err(failed)?
                 .map_err(|mismatch| Kind::Mismatch { object: object(), mismatch })?;
         }
@@ -105,9 +103,12 @@ fn check_received(fd: &OwnedFd) -> io::Result<FileInfo> {
     if info.owner != user && info.owner != 0 {
         return refuse(format!("belongs to user {}, not to {user}", info.owner));
     }
+    // A hole would be filled when it is touched, or could not be.
+    if info.allocated < info.len {
+        return refuse("has holes".into());
+    }
     if memory::seals(fd)?.contains(Seals::FIXED) {
-        // A hole would be filled when it is touched, or could not be.
-        return if info.allocated < info.len { refuse("has holes".into()) } else { Ok(info) };
+        return Ok(info);
     }
     // A named object cannot be sealed. Its owner could cut it, so it comes in only from our own family, and
     // only if it is a file of the file system where names are.

@@ -45,7 +45,7 @@ fn everything_once(round: u32) {
 
     let block = SharedMemory::create(&name, 10).unwrap();
     assert!(SharedMemory::create(&name, 10).is_err());
-    transfer(&SharedMemory::open(&name).unwrap()).write_at(0, b"x");
+    transfer(&SharedMemory::open(&name).unwrap()).write_at(0, b"x").unwrap();
     SharedMemory::unlink(&name).unwrap();
     drop(block);
 

@@ -42,7 +42,7 @@ enum Source {
     Received(Received),
 }
 
-/// A mapping in use; the last message to go looks whether the pool is still there.
+/// A mapping in use; whenever a handle to it is dropped, it looks whether the pool is still there.
 #[derive(Clone)]
 struct Received(Arc<Mapping>);
 

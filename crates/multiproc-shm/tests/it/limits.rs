@@ -3,7 +3,7 @@
 use crate::util::root;
 use multiproc_core::Name;
 use multiproc_core::sys::memory::Directory;
-use multiproc_shm::{BytesPool, Shared, SharedBytesMut, SharedSlice};
+use multiproc_shm::{BytesPool, Shared, SharedBytes, SharedBytesMut, SharedMemory, SharedSlice, sweep};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -124,5 +124,85 @@ fn in_small_group(group: &Path) {
     }
     drop(held);
     SharedBytesMut::zeroed(LIMIT as usize / 2).unwrap();
+    // Most of what there is: opening it again takes nothing more.
+    let name = format!("multiproc-test-most-{}", std::process::id());
+    let block = SharedMemory::create(&name, LIMIT as usize / 4 * 3).unwrap();
+    let same = SharedMemory::open(&name);
+    SharedMemory::unlink(&name).unwrap();
+    assert_eq!(same.unwrap().len(), block.len());
+    println!("reached the end");
+}
+
+const DESCRIPTORS: &str = "MULTIPROC_TEST_DESCRIPTORS";
+
+/// Runs a test again, in a process of its own with these limits of open descriptors.
+fn with_descriptors(test: &str, soft: u32, hard: u32) {
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -Sn \"$1\" && ulimit -Hn \"$2\" && shift 2 && exec \"$@\"", "sh"])
+        .args([soft.to_string(), hard.to_string()])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(DESCRIPTORS, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {text}", output.status);
+    assert!(text.contains("reached the end"), "{text}");
+}
+
+/// One of each kind of object, by its number.
+fn object(number: usize, block: &str) -> io::Result<Box<dyn std::any::Any>> {
+    Ok(match number % 6 {
+        0 => Box::new(Shared::new(1u32)?),
+        1 => Box::new(SharedBytes::copy_from(b"abc")?),
+        2 => Box::new(SharedBytesMut::zeroed(300 << 10)?),
+        3 => Box::new(SharedSlice::from_slice(&[1u16])?),
+        4 => Box::new(SharedMemory::open(block)?),
+        _ => {
+            let pool = BytesPool::new(100, 2)?;
+            let lent = pool.take()?;
+            Box::new((pool, lent))
+        }
+    })
+}
+
+#[test]
+fn the_soft_limit_of_descriptors_is_raised() {
+    if std::env::var_os(DESCRIPTORS).is_none() {
+        return with_descriptors("limits::the_soft_limit_of_descriptors_is_raised", 24, 4096);
+    }
+    let block = format!("multiproc-test-soft-{}", std::process::id());
+    // Each kind is once the one that finds no descriptor left, since their numbers differ.
+    let _block = SharedMemory::create(&block, 10).unwrap();
+    let made = (0..600).map(|number| object(number, &block)).collect::<io::Result<Vec<_>>>();
+    SharedMemory::unlink(&block).unwrap();
+    assert_eq!(made.unwrap().len(), 600);
+    println!("reached the end");
+}
+
+#[test]
+fn the_hard_limit_of_descriptors_says_what_to_do() {
+    if std::env::var_os(DESCRIPTORS).is_none() {
+        return with_descriptors("limits::the_hard_limit_of_descriptors_says_what_to_do", 24, 24);
+    }
+    let name = format!("multiproc-test-hard-{}", std::process::id());
+    let block = SharedMemory::create(&name, 10).unwrap();
+    let mut made: Vec<_> = std::iter::from_fn(|| Shared::new(1u32).ok()).take(100).collect();
+    assert!((1..24).contains(&made.len()), "{}", made.len());
+    let mut errors: Vec<io::Error> = (0..6).filter_map(|number| object(number, &name).err()).collect();
+    errors.push(SharedMemory::create("multiproc-test-none", 10).unwrap_err().into());
+    errors.push(Shared::create_named("multiproc-test-none", 1u32).unwrap_err().into());
+    errors.push(Shared::<u32>::open_named("multiproc-test-none").unwrap_err().into());
+    errors.push(sweep().unwrap_err());
+    SharedMemory::unlink(&name).unwrap();
+    assert_eq!(errors.len(), 10);
+    for error in errors {
+        assert!(error.to_string().contains("raise the hard limit"), "{error}");
+    }
+    // With room for a directory and not for what is in it.
+    made.pop();
+    let error = Shared::create_named("multiproc-test-none", 1u32).unwrap_err();
+    assert!(error.to_string().contains("raise the hard limit"), "{error}");
+    drop((made, block));
     println!("reached the end");
 }

@@ -103,6 +103,19 @@ fn what_is_no_object_is_refused() {
     private("namespace", &other);
     assert!(open("namespace").is_other_namespace());
 
+    let large = Shared::create_in(&dir.names, &name("large"), [1u64; 4096]).unwrap();
+    let bytes = fs::read(dir.path.join("large")).unwrap();
+    private("sparse", &bytes[..4096]);
+    fs::File::options()
+        .write(true)
+        .open(dir.path.join("sparse"))
+        .unwrap()
+        .set_len(bytes.len() as u64)
+        .unwrap();
+    let error = Shared::<[u64; 4096]>::open_in(&dir.names, &name("sparse")).unwrap_err();
+    assert!(error.is_corrupt() && error.to_string().contains("holes"), "{error}");
+    drop(large);
+
     symlink(dir.path.join("good"), dir.path.join("link")).unwrap();
     assert!(open("link").is_permission());
     fs::create_dir(dir.path.join("dir")).unwrap();

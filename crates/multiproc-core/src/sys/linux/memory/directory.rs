@@ -1,5 +1,6 @@
 use super::memfd::from_stat;
 use super::{FileInfo, file_info};
+use crate::sys::fd::with_descriptors;
 use rustix::fs::{self, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -49,7 +50,8 @@ impl Directory {
         let stat = fs::statat(fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW).map_err(io)?;
         check(&stat, made).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = fs::openat(fs::CWD, path, flags, Mode::empty()).map_err(io)?;
+        let fd = with_descriptors(|| Ok(fs::openat(fs::CWD, path, flags, Mode::empty())?))
+            .map_err(|error| failed(Kind::Io(error)))?;
         if made {
             // The umask may have taken bits away that the owner needs.
             fs::fchmod(&fd, Mode::RWXU).map_err(io)?;
@@ -70,12 +72,7 @@ impl Directory {
     ///
     /// What `openat` and `fchmod` report.
     pub fn nameless_file(&self) -> io::Result<OwnedFd> {
-        let mode = Mode::RUSR | Mode::WUSR;
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let fd = fs::openat(&self.fd, c".", flags, mode)?;
-        // The umask may have taken bits away that the owner needs.
-        fs::fchmod(&fd, mode)?;
-        Ok(fd)
+        nameless_file(&self.fd, Path::new("."))
     }
 
     /// Gives a nameless file its name.
@@ -84,9 +81,7 @@ impl Directory {
     ///
     /// [`io::ErrorKind::AlreadyExists`], and what else `linkat` reports.
     pub fn link(&self, file: impl AsFd, name: &str) -> io::Result<()> {
-        // Linking the descriptor itself (AT_EMPTY_PATH) would need a privilege.
-        let from = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-        Ok(fs::linkat(fs::CWD, from, &self.fd, name, AtFlags::SYMLINK_FOLLOW)?)
+        link(file, &self.fd, Path::new(name))
     }
 
     /// Opens a file in it for reading and writing; never follows a link, never waits.
@@ -96,7 +91,7 @@ impl Directory {
     /// [`io::ErrorKind::NotFound`], and what else `openat` reports.
     pub fn open(&self, name: &str) -> io::Result<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        Ok(fs::openat(&self.fd, name, flags, Mode::empty())?)
+        with_descriptors(|| Ok(fs::openat(&self.fd, name, flags, Mode::empty())?))
     }
 
     /// Tells about the file of that name as it is now; of a link, about the link itself.
@@ -140,7 +135,7 @@ impl Directory {
     /// What reading the directory reports.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.fd)? {
+        for entry in with_descriptors(|| Ok(Dir::read_from(&self.fd)?))? {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if let Some(name) = name.to_str().filter(|name| *name != "." && *name != "..") {
@@ -149,6 +144,23 @@ impl Directory {
         }
         Ok(names)
     }
+}
+
+/// Creates a file without a name that only its owner can open, in the file system of a directory.
+pub(super) fn nameless_file(base: impl AsFd, directory: &Path) -> io::Result<OwnedFd> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let fd = with_descriptors(|| Ok(fs::openat(&base, directory, flags, mode)?))?;
+    // The umask may have taken bits away that the owner needs.
+    fs::fchmod(&fd, mode)?;
+    Ok(fd)
+}
+
+/// Gives a nameless file its name.
+pub(super) fn link(file: impl AsFd, base: impl AsFd, path: &Path) -> io::Result<()> {
+    // Linking the descriptor itself (AT_EMPTY_PATH) would need a privilege.
+    let from = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    Ok(fs::linkat(fs::CWD, from, base, path, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 /// Checks that it is a directory of this user, which nobody else may enter.

@@ -1,3 +1,4 @@
+use crate::sys::fd::with_descriptors;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -76,9 +77,16 @@ pub fn check_free(len: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Reads a text of the kernel's, `None` if it cannot be had.
+///
+/// Want of descriptors must not look like want of a limit.
+fn read(path: &Path) -> Option<String> {
+    with_descriptors(|| fs::read_to_string(path)).ok()
+}
+
 /// The kernel's own estimate of what can be had without swapping.
 fn machine_free() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let text = read(Path::new("/proc/meminfo"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     kib.checked_mul(1024)
@@ -115,14 +123,14 @@ impl Group {
             return None;
         }
         // The slowest to read, and only now of interest.
-        let stat = fs::read_to_string(self.path.join("memory.stat")).unwrap_or_default();
+        let stat = read(&self.path.join("memory.stat")).unwrap_or_default();
         let reclaimable = field(&stat, inactive).saturating_add(field(&stat, active));
         let free = limit.saturating_sub(usage.saturating_sub(reclaimable));
         (free < needed).then_some(free)
     }
 
     fn number(&self, file: &str) -> Option<u64> {
-        fs::read_to_string(self.path.join(file)).ok()?.trim().parse().ok()
+        read(&self.path.join(file))?.trim().parse().ok()
     }
 }
 
@@ -145,12 +153,11 @@ struct Mount {
 fn enclosing_groups() -> Vec<Group> {
     // Long to read and not expected to change, unlike the groups of a process.
     static MOUNTS: OnceLock<Vec<Mount>> = OnceLock::new();
-    let mounts =
-        MOUNTS.get_or_init(|| mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()));
+    let mounts = MOUNTS.get_or_init(|| mounts(&read(Path::new("/proc/self/mountinfo")).unwrap_or_default()));
     if mounts.is_empty() {
         return Vec::new();
     }
-    groups(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default(), mounts)
+    groups(&read(Path::new("/proc/self/cgroup")).unwrap_or_default(), mounts)
 }
 
 fn groups(own: &str, mounts: &[Mount]) -> Vec<Group> {

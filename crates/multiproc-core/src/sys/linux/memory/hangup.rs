@@ -1,3 +1,4 @@
+use crate::sys::fd::with_descriptors;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -9,9 +10,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 ///
 /// # Errors
 ///
-/// What `pipe2` reports.
+/// What `pipe2` reports; one for want of descriptors says what to do.
 pub fn count_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
+    with_descriptors(|| Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?))
 }
 
 /// Waits until one of these read ends hangs up, and returns which have; `None` waits for ever.

@@ -1,12 +1,16 @@
 use super::check_free;
+use crate::sys::fd::with_descriptors;
 use rustix::fs::{self, FallocateFlags, FileType, MemfdFlags, Mode, SealFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, pread, pwrite};
 use std::io;
 use std::ops::BitOr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Between two chunks the free memory is looked at again, and signals are let in.
 const CHUNK: u64 = 64 << 20;
+
+/// The unit in which the kernel counts what is allocated, whatever the file system's own is.
+const BLOCK: u64 = 512;
 
 /// The magic number of the file system that memfds and `/dev/shm` live on.
 const TMPFS: u64 = 0x0102_1994;
@@ -92,7 +96,7 @@ pub(super) fn from_stat(stat: &fs::Stat, is_regular: bool, is_memory: bool) -> F
         #[expect(clippy::useless_conversion, reason = "the field is 32 bits wide on some architectures")]
         links: stat.st_nlink.into(),
         len: u64::try_from(stat.st_size).unwrap_or(0),
-        allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+        allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(BLOCK),
         is_memory,
         is_regular,
     }
@@ -104,20 +108,23 @@ pub(super) fn from_stat(stat: &fs::Stat, is_regular: bool, is_memory: bool) -> F
 ///
 /// # Errors
 ///
-/// What `memfd_create` and `fchmod` report.
+/// What `memfd_create` and `fchmod` report; one for want of descriptors says what to do.
 pub fn create_memfd(name: &str) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let fd = match fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+    let fd = with_descriptors(|| match fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
         // Kernels before 6.3 do not know the flag.
-        Err(Errno::INVAL) => fs::memfd_create(name, flags)?,
-        other => other?,
-    };
+        Err(Errno::INVAL) => Ok(fs::memfd_create(name, flags)?),
+        other => Ok(other?),
+    })?;
     // A memfd is born open to everybody who can reach it through /proc.
     fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
     Ok(fd)
 }
 
 /// Makes a file at least `len` bytes long with every page really allocated, and all of them zero where new.
+///
+/// What it has already is not asked for again: a file larger than what is free can be allocated if its pages
+/// are there.
 ///
 /// # Errors
 ///
@@ -126,7 +133,7 @@ pub fn create_memfd(name: &str) -> io::Result<OwnedFd> {
 pub fn allocate(fd: impl AsFd, len: u64) -> io::Result<()> {
     let fd = fd.as_fd();
     // The whole first: nothing is taken for a request that cannot be met.
-    check_free(len)?;
+    check_free(missing(fd, len)?)?;
     let mut done = 0;
     while done < len {
         let chunk = (len - done).min(CHUNK);
@@ -137,7 +144,53 @@ pub fn allocate(fd: impl AsFd, len: u64) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
         // Others may have allocated meanwhile.
-        check_free(len - done)?;
+        check_free(missing(fd, len)?.min(len - done))?;
+    }
+    Ok(())
+}
+
+/// How many of `len` bytes a file has no pages for yet.
+fn missing(fd: BorrowedFd<'_>, len: u64) -> io::Result<u64> {
+    let allocated = u64::try_from(fs::fstat(fd)?.st_blocks).unwrap_or(0).saturating_mul(BLOCK);
+    Ok(len.saturating_sub(allocated))
+}
+
+/// Fills `to` from a file, from `offset` on, without moving its position.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::UnexpectedEof`] if the file ends before, and what `pread` reports.
+pub fn read_exact_at(fd: impl AsFd, mut to: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !to.is_empty() {
+        match pread(&fd, &mut *to, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                to = &mut to[read..];
+                offset += read as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of `from` to a file, from `offset` on, without moving its position; it grows where it has to.
+///
+/// # Errors
+///
+/// What `pwrite` reports.
+pub fn write_all_at(fd: impl AsFd, mut from: &[u8], mut offset: u64) -> io::Result<()> {
+    while !from.is_empty() {
+        match pwrite(&fd, from, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                from = &from[written..];
+                offset += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }
@@ -180,6 +233,28 @@ mod tests {
         let error = allocate(&fd, 1 << 50).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
         assert_eq!(file_info(&fd).unwrap().len, 0);
+    }
+
+    #[test]
+    fn what_is_allocated_is_not_missing() {
+        let fd = create_memfd("test").unwrap();
+        allocate(&fd, 1 << 20).unwrap();
+        let missing = |len| missing(fd.as_fd(), len).unwrap();
+        assert_eq!((missing(1 << 20), missing(3 << 20)), (0, 2 << 20));
+        fs::ftruncate(&fd, 0).unwrap();
+        fs::ftruncate(&fd, 1 << 20).unwrap();
+        assert_eq!(missing(1 << 20), 1 << 20);
+    }
+
+    #[test]
+    fn copies_end_where_the_file_does() {
+        let fd = create_memfd("test").unwrap();
+        write_all_at(&fd, b"abcdef", 2).unwrap();
+        let mut read = [9; 4];
+        read_exact_at(&fd, &mut read, 1).unwrap();
+        assert_eq!(&read, b"\0abc");
+        let error = read_exact_at(&fd, &mut read, 5).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use super::{Seals, add_seals, check_free, create_memfd, file_info, seals};
+use crate::sys::fd::with_descriptors;
 use memmap2::{Mmap, MmapOptions};
 use std::fs::File;
 use std::io::{self, Write};
@@ -110,7 +111,7 @@ pub fn map_sealed(fd: impl Into<Arc<OwnedFd>>) -> io::Result<SealedMap> {
         Ok(map) => map,
         // Before Linux 6.7 a write-sealed memfd could be mapped shared only through a read-only descriptor.
         Err(_) => {
-            let read_only = File::open(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+            let read_only = with_descriptors(|| File::open(format!("/proc/self/fd/{}", fd.as_raw_fd())))?;
             MmapOptions::new().len(len).map_if_safe(&read_only).map_err(io::Error::other)?
         }
     };
