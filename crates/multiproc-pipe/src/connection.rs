@@ -4,7 +4,7 @@ use multiproc_core::codec::{self, Carried, Message};
 use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::{Deadline, codec::Encoded};
 use parking_lot::Mutex;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -69,14 +69,31 @@ impl Socket {
         }
         fd::poll_one(&self.fd, Interest::Read, Deadline::after(timeout))
     }
+
+    /// Serializes the socket as a handle of this kind.
+    pub(crate) fn serialize<const KIND: u32, Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        // Where a thread is receiving just now the lock is taken: what it has read stays with it, and so does the rest.
+        if self.reading.try_lock().is_some_and(|reader| reader.is_amid_frame()) {
+            return Err(ser::Error::custom(
+                "a part of a message has been read from this connection, which whoever gets it would never see: receive the message first, or let no receive time out before it is sent",
+            ));
+        }
+        Carried::<KIND>(Arc::clone(&self.fd)).serialize(serializer)
+    }
 }
 
 /// One end of a two-way connection: it sends `S` and receives `R`.
 ///
-/// Made by [`pipe`]. It is a message itself, so that it can be given to another process. Threads may share it:
-/// messages do not interleave.
+/// Made by [`pipe`]. It is a message itself, so that it can be given to another process. Threads may share it, also
+/// by [`try_clone`](Connection::try_clone): messages do not interleave.
+///
+/// Processes may not: as in Python, where several hold one end only one of them may send at a time and only one may
+/// receive, or their messages get mixed up. A copy that was sent counts as another process's, wherever it arrives.
+///
+/// A connection cannot be sent while a part of a message has been read from it, as after a receive that timed out
+/// in the middle of a long one; receive the message first.
 pub struct Connection<S, R> {
-    socket: Socket,
+    socket: Arc<Socket>,
     types: PhantomData<fn(S) -> R>,
 }
 
@@ -105,23 +122,35 @@ pub fn pipe<A: Message, B: Message>() -> io::Result<(Connection<A, B>, Connectio
 
 impl<S, R> Connection<S, R> {
     fn from_fd(fd: OwnedFd) -> Connection<S, R> {
-        Connection { socket: Socket::new(Arc::new(fd)), types: PhantomData }
+        Connection { socket: Arc::new(Socket::new(Arc::new(fd))), types: PhantomData }
     }
 
     /// Makes another handle of the same end.
     ///
-    /// The other side sees the end of the stream only when all of them are gone. Two handles are two ends for the
-    /// rule about threads: each message goes whole, but a reader of one handle does not know of the other's.
+    /// The other side sees the end of the stream only when all of them are gone. The handles share all there is:
+    /// each message goes whole, whichever of them sends, and comes whole, whichever of them receives.
     ///
     /// # Errors
     ///
-    /// The system's: no descriptor left.
+    /// None today: the handles share their descriptor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (a, b) = multiproc_pipe::pipe::<u32, u32>()?;
+    /// let copy = a.try_clone()?;
+    /// std::thread::spawn(move || copy.send(1).unwrap());
+    /// assert_eq!(b.recv().unwrap(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_clone(&self) -> io::Result<Connection<S, R>> {
-        let fd = fd::with_descriptors(|| self.socket.fd().try_clone())?;
-        Ok(Connection::from_fd(fd))
+        Ok(Connection { socket: Arc::clone(&self.socket), types: PhantomData })
     }
 
     /// Waits up to `timeout` for something to receive: a message, or the end of the stream.
+    ///
+    /// The beginning of a message is enough: [`recv`](Connection::recv) then waits for the rest, and
+    /// [`recv_timeout`](Connection::recv_timeout) may still time out.
     ///
     /// # Errors
     ///
@@ -211,13 +240,13 @@ impl<S, R> fmt::Debug for Connection<S, R> {
 
 impl<S, R> Serialize for Connection<S, R> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        Carried::<KIND>(Arc::clone(self.socket.fd())).serialize(serializer)
+        self.socket.serialize::<KIND, Z>(serializer)
     }
 }
 
 impl<'de, S, R> Deserialize<'de> for Connection<S, R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Connection<S, R>, D::Error> {
         let Carried(fd) = Carried::<KIND>::deserialize(deserializer)?;
-        Ok(Connection { socket: Socket::new(fd), types: PhantomData })
+        Ok(Connection { socket: Arc::new(Socket::new(fd)), types: PhantomData })
     }
 }

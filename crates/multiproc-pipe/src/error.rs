@@ -87,6 +87,14 @@ impl RecvError {
         matches!(self.0, RecvKind::Frame(FrameError::TimedOut))
     }
 
+    /// Tells whether a message came without its descriptors, since this process can have no more open.
+    ///
+    /// That message is gone; the next one can be received. The soft limit of open files has been raised as far as
+    /// the hard one allows; beyond that, keep fewer objects open or raise `RLIMIT_NOFILE`.
+    pub fn is_out_of_descriptors(&self) -> bool {
+        matches!(self.0, RecvKind::Frame(FrameError::DescriptorsLost { .. }))
+    }
+
     /// Tells whether a message came that is none of the expected type.
     pub fn is_decode(&self) -> bool {
         matches!(self.0, RecvKind::Decode { .. })

@@ -1,4 +1,5 @@
 use multiproc_core::codec::Carried;
+use multiproc_core::sys::fd;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -64,7 +65,7 @@ impl<T: AsFd> AsFd for Fd<T> {
 
 impl<T: AsFd> Serialize for Fd<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fd = self.0.as_fd().try_clone_to_owned().map_err(ser::Error::custom)?;
+        let fd = fd::with_descriptors(|| self.0.as_fd().try_clone_to_owned()).map_err(ser::Error::custom)?;
         Carried::<KIND>(Arc::new(fd)).serialize(serializer)
     }
 }

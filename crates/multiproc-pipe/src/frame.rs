@@ -10,13 +10,13 @@
 //! crates that speak their own messages.
 
 use multiproc_core::Deadline;
-use multiproc_core::sys::fd::{self, Interest, MAX_FDS_PER_MESSAGE};
+use multiproc_core::sys::fd::{self, Interest, MAX_FDS_PER_MESSAGE, Received};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The longest body whose length fits the short header.
 const SHORT: usize = 0x7fff_ffff;
-/// How much is read at a time, so that a peer's claim alone allocates no more than this.
+/// Half of what is made room for at first, so that a peer's claim alone allocates no more than 2 MiB.
 const STEP: usize = 1 << 20;
 
 /// A message and the descriptors that came with it.
@@ -34,8 +34,10 @@ pub struct Frame {
 ///
 /// # Errors
 ///
-/// `BrokenPipe` where the other end is gone; `WriteZero` where a part of the frame went, after which the stream is
-/// of no use any more; the system's.
+/// `BrokenPipe` where the other end is gone; `WriteZero` where a part of the frame went; the system's.
+///
+/// After `WriteZero` this direction of the stream is shut down, or the next frame would pass for the rest of this
+/// one: the other end sees that it is torn, and further writes fail with `BrokenPipe`.
 pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool) -> io::Result<()> {
     let socket = socket.as_fd();
     let mut header = [0; 12];
@@ -47,8 +49,12 @@ pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool)
         header[4..].copy_from_slice(&(body.len() as u64).to_be_bytes());
         &header[..]
     };
-    let mut batches = fds.chunks(MAX_FDS_PER_MESSAGE).peekable();
     let total = header.len() + body.len();
+    if fds.len().div_ceil(MAX_FDS_PER_MESSAGE) > total {
+        let text = format!("{} descriptors are more than a frame of {total} bytes can carry", fds.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let mut batches = fds.chunks(MAX_FDS_PER_MESSAGE).peekable();
     let mut sent = 0;
     let mut batch = batches.next().unwrap_or_default();
     while sent < total {
@@ -61,29 +67,40 @@ pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool)
             let one = if head.is_empty() { tail } else { head };
             [IoSlice::new(&one[..one.len().min(1)]), IoSlice::new(&[])]
         };
-        match fd::send(socket, &parts, batch, wait) {
+        match send(socket, &parts, batch, wait) {
             Ok(count) => {
                 sent += count;
                 batch = batches.next().unwrap_or_default();
             }
-            // A socket that somebody made non-blocking.
-            Err(error) if wait && error.kind() == io::ErrorKind::WouldBlock => {
-                fd::poll_one(socket, Interest::Write, Deadline::NEVER)?;
-            }
             Err(error) if sent > 0 && error.kind() != io::ErrorKind::BrokenPipe => {
-                let text = format!("only {sent} of {total} bytes of a message were written: {error}");
+                // A socket that cannot be shut down is not connected, and nobody reads it.
+                let _ = fd::shutdown_write(socket);
+                let text = format!(
+                    "only {sent} of {total} bytes of a message were written, so the connection is closed: {error}"
+                );
                 return Err(io::Error::new(io::ErrorKind::WriteZero, text));
             }
             Err(error) => return Err(error),
         }
     }
-    if !batch.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "more descriptors than the frame has bytes for",
-        ));
-    }
     Ok(())
+}
+
+fn send(
+    socket: BorrowedFd<'_>,
+    parts: &[IoSlice<'_>],
+    fds: &[BorrowedFd<'_>],
+    wait: bool,
+) -> io::Result<usize> {
+    loop {
+        match fd::send(socket, parts, fds, wait) {
+            // A socket that somebody made non-blocking.
+            Err(error) if wait && error.kind() == io::ErrorKind::WouldBlock => {
+                fd::poll_one(socket, Interest::Write, Deadline::NEVER)?;
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Why no frame could be read.
@@ -112,6 +129,14 @@ pub enum FrameError {
     /// The header makes no sense: the peer speaks something else.
     #[error("the bytes received are no message: the header says {0}")]
     BadHeader(i32),
+    /// Descriptors of this frame were lost; it has been read to its end, so the next one can be read.
+    #[error(
+        "a message of {length} bytes came without its descriptors, since this process can have no more open: keep fewer open or raise the limit (RLIMIT_NOFILE, ulimit -n), and have it sent again"
+    )]
+    DescriptorsLost {
+        /// How long the body was.
+        length: usize,
+    },
     /// The deadline passed; what has come so far is kept for the next call.
     #[error("timed out")]
     TimedOut,
@@ -128,6 +153,8 @@ pub struct Reader {
     body: Vec<u8>,
     body_len: usize,
     fds: Vec<OwnedFd>,
+    /// Descriptors of the frame at hand were lost.
+    is_lossy: bool,
 }
 
 impl Reader {
@@ -152,28 +179,34 @@ impl Reader {
             let step = match self.needed(limit)? {
                 Needed::Header(end) => {
                     let buf = &mut self.header[self.header_len..end];
-                    let count = receive(socket, buf, &mut self.fds, deadline)?;
-                    self.header_len += count;
-                    count
+                    let part = receive(socket, buf, &mut self.fds, deadline)?;
+                    self.header_len += part.bytes;
+                    part
                 }
                 Needed::Body(length) if self.body_len < length => {
                     let end = length.min(self.body_len.max(STEP).saturating_mul(2));
                     if self.body.len() < end {
                         self.body.resize(end, 0);
                     }
-                    let count = receive(socket, &mut self.body[self.body_len..], &mut self.fds, deadline)?;
-                    self.body_len += count;
-                    count
+                    let part = receive(socket, &mut self.body[self.body_len..], &mut self.fds, deadline)?;
+                    self.body_len += part.bytes;
+                    part
                 }
-                Needed::Body(_) => {
-                    (self.header_len, self.body_len) = (0, 0);
-                    return Ok(Frame {
-                        body: std::mem::take(&mut self.body),
-                        fds: std::mem::take(&mut self.fds),
-                    });
+                Needed::Body(length) => {
+                    let Reader { body, fds, is_lossy, .. } = std::mem::take(self);
+                    return if is_lossy {
+                        Err(FrameError::DescriptorsLost { length })
+                    } else {
+                        Ok(Frame { body, fds })
+                    };
                 }
             };
-            if step == 0 {
+            if step.truncated {
+                self.is_lossy = true;
+                // Too late for this frame, but the next one may find room.
+                fd::raise_descriptor_limit();
+            }
+            if step.bytes == 0 {
                 return Err(self.end());
             }
         }
@@ -216,18 +249,20 @@ fn receive(
     buf: &mut [u8],
     fds: &mut Vec<OwnedFd>,
     deadline: Deadline,
-) -> Result<usize, FrameError> {
+) -> Result<Received, FrameError> {
     loop {
         let wait = deadline == Deadline::NEVER;
-        match fd::recv(socket, buf, fds, wait) {
-            Ok(count) => return Ok(count),
+        match fd::recv_part(socket, buf, fds, wait) {
+            Ok(part) => return Ok(part),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if !fd::poll_one(socket, Interest::Read, deadline)? {
                     return Err(FrameError::TimedOut);
                 }
             }
             // A peer that died with our bytes unread resets the stream; what it sent has been read before that.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Ok(Received { bytes: 0, truncated: false });
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -9,12 +9,15 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const READER: u32 = u32::from_be_bytes(*b"pipR");
 const WRITER: u32 = u32::from_be_bytes(*b"pipW");
 
 /// The receiving end of a one-way pipe.
+///
+/// It is a message itself, but cannot be sent while a part of a message has been read from it, as after a receive
+/// that timed out in the middle of a long one; receive the message first.
 pub struct PipeReader<T> {
     socket: Socket,
     types: PhantomData<fn() -> T>,
@@ -69,7 +72,28 @@ impl<T: Message> PipeReader<T> {
         self.socket.recv(Deadline::after(timeout))
     }
 
+    /// Receives a message if it is there before `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_timeout`](PipeReader::recv_timeout).
+    pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvError> {
+        self.socket.recv(Deadline::at(deadline))
+    }
+
+    /// Receives a message if one is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_timeout`](PipeReader::recv_timeout).
+    pub fn try_recv(&self) -> Result<T, RecvError> {
+        self.socket.recv(Deadline::now())
+    }
+
     /// Waits up to `timeout` for something to receive: a message, or the end of the stream.
+    ///
+    /// The beginning of a message is enough: [`recv`](PipeReader::recv) then waits for the rest, and
+    /// [`recv_timeout`](PipeReader::recv_timeout) may still time out.
     ///
     /// # Errors
     ///
@@ -106,7 +130,7 @@ macro_rules! end {
 
         impl<T> Serialize for $name<T> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                Carried::<{ $kind }>(Arc::clone(self.socket.fd())).serialize(serializer)
+                self.socket.serialize::<{ $kind }, S>(serializer)
             }
         }
 

@@ -1,8 +1,9 @@
 use multiproc_core::sys::fd::send;
-use multiproc_pipe::{PipeWriter, one_way, pipe};
+use multiproc_pipe::{PipeWriter, frame, one_way, pipe};
 use multiproc_process::{Process, StartMethod};
 use multiproc_tests::{Bytes, Limit, isolated, on_both};
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,34 @@ fn a_torn_message_is_not_the_end() {
             assert!(error.is_torn() && !error.is_eof() && !error.is_timeout(), "{part:?}: {error}");
             assert!(b.recv().unwrap_err().is_torn(), "it stays torn");
         }
+    });
+}
+
+#[test]
+fn a_message_that_could_not_be_written_whole_is_torn_for_the_other_side() {
+    isolated(|| {
+        let (a, b) = pipe::<Bytes, Bytes>().unwrap();
+        a.send(Bytes::patterned(3)).unwrap();
+        let error = frame::write(&a, &[0; 4 << 20], &[], false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WriteZero, "{error}");
+        // What is sent now must not pass for the rest of that message.
+        assert!(a.send(Bytes::patterned(5 << 20)).unwrap_err().is_closed());
+        assert!(b.recv().unwrap().is_patterned(3));
+        assert!(b.recv().unwrap_err().is_torn());
+        // The other direction is as before.
+        b.send(Bytes::patterned(4)).unwrap();
+        assert!(a.recv().unwrap().is_patterned(4));
+    });
+}
+
+#[test]
+fn more_descriptors_than_a_message_can_carry_are_refused_before_anything_is_written() {
+    isolated(|| {
+        let (a, b) = pipe::<Bytes, Bytes>().unwrap();
+        let error = frame::write(&a, b"", &[a.as_fd(); 4 * 253 + 1], true).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        a.send(Bytes::patterned(3)).unwrap();
+        assert!(b.recv().unwrap().is_patterned(3));
     });
 }
 

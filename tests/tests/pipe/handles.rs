@@ -1,9 +1,10 @@
 use multiproc_core::sys::fd::set_descriptor_limit;
 use multiproc_pipe::{Connection, Fd, PipeWriter, one_way, pipe};
 use multiproc_process::Process;
-use multiproc_tests::{Limit, isolated, on_both, proc};
+use multiproc_tests::{Bytes, Limit, isolated, on_both, proc};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::time::Duration;
 
 #[test]
 fn a_connection_over_a_connection() {
@@ -93,7 +94,7 @@ fn handles_that_nobody_receives_are_closed() {
         let (end, writer) = one_way::<u8>().unwrap();
         let (ours, theirs) = pipe::<PipeWriter<u8>, PipeWriter<u8>>().unwrap();
         ours.send(writer).unwrap();
-        assert!(!end.poll(std::time::Duration::ZERO).unwrap(), "in flight it is open");
+        assert!(!end.poll(Duration::ZERO).unwrap(), "in flight it is open");
         drop((ours, theirs));
         assert!(end.recv().unwrap_err().is_eof());
         // Received as another type.
@@ -116,6 +117,49 @@ fn an_arrival_for_which_there_is_no_room_is_an_error() {
         let open = proc::own_descriptors();
         set_descriptor_limit(Some(open.len() as u64 + 50)).unwrap();
         let error = reader.recv().unwrap_err();
+        assert!(error.is_out_of_descriptors() && !error.is_decode() && !error.is_torn(), "{error}");
         assert!(error.to_string().contains("RLIMIT_NOFILE"), "{error}");
+        assert_eq!(proc::own_descriptors().len(), open.len(), "those that came are closed");
+        // That message alone is lost, and for the next one the limit is raised.
+        let again = |count| (0..count).map(|_| Fd::new(File::open("/dev/null").unwrap())).collect();
+        writer.send(again(1)).unwrap();
+        writer.send(again(100)).unwrap();
+        assert_eq!(reader.recv().unwrap().len(), 1);
+        assert_eq!(reader.recv().unwrap().len(), 100);
+    });
+}
+
+#[test]
+fn a_long_message_that_lost_its_handles_is_read_to_its_end() {
+    isolated(|| {
+        let (reader, writer) = one_way::<(Bytes, Vec<Fd<File>>)>().unwrap();
+        let files = |count| (0..count).map(|_| Fd::new(File::open("/dev/null").unwrap())).collect();
+        std::thread::scope(|scope| {
+            // More than a socket holds, in several batches: the limit is lowered before the last of it is written.
+            let all = files(600);
+            set_descriptor_limit(Some(proc::own_descriptors().len() as u64 + 650)).unwrap();
+            let sender = scope.spawn(|| {
+                writer.send((Bytes::patterned(1 << 20), all)).unwrap();
+                writer.send((Bytes::patterned(7), Vec::new())).unwrap();
+            });
+            assert!(reader.poll(Duration::from_secs(30)).unwrap());
+            set_descriptor_limit(Some(3)).unwrap();
+            assert!(reader.recv().unwrap_err().is_out_of_descriptors());
+            assert!(reader.recv().unwrap().0.is_patterned(7));
+            sender.join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_handle_for_which_there_is_no_room_here_raises_the_limit() {
+    isolated(|| {
+        let (reader, writer) = one_way::<Fd<File>>().unwrap();
+        let file = Fd::new(File::open("/dev/null").unwrap());
+        set_descriptor_limit(Some(64)).unwrap();
+        let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        assert!(taken.len() < 64 && file.try_clone().is_err());
+        writer.send(file).unwrap();
+        assert_eq!(reader.recv().unwrap().metadata().unwrap().len(), 0);
     });
 }

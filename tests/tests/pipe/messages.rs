@@ -101,6 +101,31 @@ fn threads_of_both_sides_do_not_interleave() {
 }
 
 #[test]
+fn copies_of_an_end_do_not_interleave() {
+    isolated(|| {
+        let (ours, theirs) = pipe::<Bytes, Bytes>().unwrap();
+        thread::scope(|scope| {
+            for copy in [ours.try_clone().unwrap(), ours] {
+                // Larger than a socket's buffer, so that each takes many writes.
+                scope.spawn(move || (0..20).for_each(|n| copy.send(Bytes::patterned(500_000 + n)).unwrap()));
+            }
+            let receivers = [theirs.try_clone().unwrap(), theirs].map(|copy| {
+                scope.spawn(move || {
+                    let mut count = 0;
+                    while let Ok(bytes) = copy.recv() {
+                        assert!(bytes.is_patterned(bytes.0.len()));
+                        count += 1;
+                    }
+                    assert!(copy.recv().unwrap_err().is_eof());
+                    count
+                })
+            });
+            assert_eq!(receivers.map(|receiver| receiver.join().unwrap()).iter().sum::<u32>(), 40);
+        });
+    });
+}
+
+#[test]
 fn what_was_sent_before_the_end_is_received() {
     on_both(Limit::default(), |_| {
         let (reader, writer) = one_way().unwrap();

@@ -1,5 +1,5 @@
 use multiproc_core::sys::fd::{send, set_descriptor_limit};
-use multiproc_pipe::{PipeReader, one_way, pipe, wait};
+use multiproc_pipe::{Connection, PipeReader, one_way, pipe, wait};
 use multiproc_process::Process;
 use multiproc_tests::{Limit, isolated, on_both};
 use std::io::IoSlice;
@@ -42,6 +42,32 @@ fn a_part_of_a_message_is_kept_over_timeouts() {
 }
 
 #[test]
+fn an_end_is_not_sent_while_it_holds_a_part_of_a_message() {
+    isolated(|| {
+        let (a, b) = pipe::<String, String>().unwrap();
+        let (carrier, far) = pipe::<Connection<String, String>, ()>().unwrap();
+        send(&a, &[IoSlice::new(b"\0\0\0\x06\x05hel")], &[], true).unwrap();
+        assert!(b.recv_timeout(SHORT).unwrap_err().is_timeout());
+        let error = carrier.send(b).unwrap_err();
+        assert!(error.is_encode() && error.to_string().contains("receive the message first"), "{error}");
+        let b = error.into_inner();
+        let copy = b.try_clone().unwrap();
+        assert!(carrier.send(copy).unwrap_err().is_encode(), "a copy holds it too");
+        send(&a, &[IoSlice::new(b"lo")], &[], true).unwrap();
+        a.send("next".into()).unwrap();
+        assert_eq!(b.try_clone().unwrap().recv().unwrap(), "hello");
+        carrier.send(b).unwrap();
+        assert_eq!(far.recv().unwrap().recv().unwrap(), "next");
+
+        let (reader, writer) = one_way::<String>().unwrap();
+        let (carrier, _far) = pipe::<PipeReader<String>, ()>().unwrap();
+        send(&writer, &[IoSlice::new(b"\0\0")], &[], true).unwrap();
+        assert!(reader.try_recv().unwrap_err().is_timeout());
+        assert!(carrier.send(reader).unwrap_err().is_encode());
+    });
+}
+
+#[test]
 fn poll_sees_messages_and_ends() {
     isolated(|| {
         let (a, b) = pipe::<u8, u8>().unwrap();
@@ -55,6 +81,16 @@ fn poll_sees_messages_and_ends() {
         drop(a);
         assert!(b.poll(LONG).unwrap());
         assert!(b.recv().unwrap_err().is_eof());
+
+        let (reader, writer) = one_way::<u8>().unwrap();
+        assert!(reader.try_recv().unwrap_err().is_timeout());
+        let started = Instant::now();
+        assert!(reader.recv_deadline(started + SHORT).unwrap_err().is_timeout());
+        assert!(started.elapsed() >= SHORT);
+        writer.send(1).unwrap();
+        writer.send(2).unwrap();
+        assert_eq!(reader.try_recv().unwrap(), 1);
+        assert_eq!(reader.recv_deadline(Instant::now() + LONG).unwrap(), 2);
     });
 }
 

@@ -172,15 +172,57 @@ pub fn send(
     Ok(rustix::io::retry_on_intr(|| rustix::net::sendmsg(socket.as_fd(), bufs, &mut control, flags))?)
 }
 
+/// Makes every further write to a socket fail with `BrokenPipe`, in all processes that hold it.
+///
+/// The peer sees the end of the stream behind what was written; what the peer writes still comes.
+///
+/// # Errors
+///
+/// The system's: the socket is not connected.
+pub fn shutdown_write(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?)
+}
+
+/// What [`recv_part`] took from a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// How many bytes came; 0 is the end of the stream.
+    pub bytes: usize,
+    /// Descriptors that came with these bytes were lost, since this process can have no more open.
+    pub truncated: bool,
+}
+
 /// Reads up to `buf.len()` bytes from a socket; descriptors that came along are added to `fds`, closed on exec.
 ///
-/// Returns how many bytes came; 0 is the end of the stream.
+/// Returns how many bytes came; 0 is the end of the stream. Who goes on reading the stream after descriptors were
+/// lost needs [`recv_part`], which tells how many bytes came with them.
 ///
 /// # Errors
 ///
 /// The system's; `WouldBlock` where `wait` is false and there is nothing; `InvalidData` where descriptors were
 /// lost because this process can have no more open.
 pub fn recv(socket: impl AsFd, buf: &mut [u8], fds: &mut Vec<OwnedFd>, wait: bool) -> io::Result<usize> {
+    let Received { bytes, truncated } = recv_part(socket, buf, fds, wait)?;
+    if truncated {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "descriptors were lost on arrival: raise the limit of open files (RLIMIT_NOFILE)",
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Reads as [`recv`] does, and tells of lost descriptors beside the bytes instead of losing their count.
+///
+/// # Errors
+///
+/// The system's; `WouldBlock` where `wait` is false and there is nothing.
+pub fn recv_part(
+    socket: impl AsFd,
+    buf: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+    wait: bool,
+) -> io::Result<Received> {
     let mut flags = RecvFlags::CMSG_CLOEXEC;
     if !wait {
         flags |= RecvFlags::DONTWAIT;
@@ -195,13 +237,7 @@ pub fn recv(socket: impl AsFd, buf: &mut [u8], fds: &mut Vec<OwnedFd>, wait: boo
             fds.extend(received);
         }
     }
-    if message.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "descriptors were lost on arrival: raise the limit of open files (RLIMIT_NOFILE)",
-        ));
-    }
-    Ok(message.bytes)
+    Ok(Received { bytes: message.bytes, truncated: message.flags.contains(ReturnFlags::CTRUNC) })
 }
 
 /// Reads from a file, a pipe or a socket.
