@@ -135,14 +135,14 @@ fn in_small_group(group: &Path) {
 
 const DESCRIPTORS: &str = "MULTIPROC_TEST_DESCRIPTORS";
 
-/// Runs a test again, in a process of its own with these limits of open descriptors.
-fn with_descriptors(test: &str, soft: u32, hard: u32) {
+/// Runs a test again, in a process of its own with these limits of open descriptors; it finds `what` there.
+fn with_descriptors(test: &str, what: usize, soft: u32, hard: u32) {
     let output = Command::new("sh")
         .args(["-c", "ulimit -Sn \"$1\" && ulimit -Hn \"$2\" && shift 2 && exec \"$@\"", "sh"])
         .args([soft.to_string(), hard.to_string()])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
-        .env(DESCRIPTORS, "1")
+        .env(DESCRIPTORS, what.to_string())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -150,9 +150,9 @@ fn with_descriptors(test: &str, soft: u32, hard: u32) {
     assert!(text.contains("reached the end"), "{text}");
 }
 
-/// One of each kind of object, by its number.
-fn object(number: usize, block: &str) -> io::Result<Box<dyn std::any::Any>> {
-    Ok(match number % 6 {
+/// An object of one of six kinds.
+fn object(kind: usize, block: &str) -> io::Result<Box<dyn std::any::Any>> {
+    Ok(match kind {
         0 => Box::new(Shared::new(1u32)?),
         1 => Box::new(SharedBytes::copy_from(b"abc")?),
         2 => Box::new(SharedBytesMut::zeroed(300 << 10)?),
@@ -168,28 +168,30 @@ fn object(number: usize, block: &str) -> io::Result<Box<dyn std::any::Any>> {
 
 #[test]
 fn the_soft_limit_of_descriptors_is_raised() {
-    if std::env::var_os(DESCRIPTORS).is_none() {
-        return with_descriptors("limits::the_soft_limit_of_descriptors_is_raised", 24, 4096);
-    }
+    // The first that finds no descriptor left raises the limit for all, so each kind has a process of its own.
+    let Ok(kind) = std::env::var(DESCRIPTORS) else {
+        let test = "limits::the_soft_limit_of_descriptors_is_raised";
+        return (0..6).for_each(|kind| with_descriptors(test, kind, 24, 4096));
+    };
+    let kind = kind.parse().unwrap();
     let block = format!("multiproc-test-soft-{}", std::process::id());
-    // Each kind is once the one that finds no descriptor left, since their numbers differ.
     let _block = SharedMemory::create(&block, 10).unwrap();
-    let made = (0..600).map(|number| object(number, &block)).collect::<io::Result<Vec<_>>>();
+    let made = (0..100).map(|_| object(kind, &block)).collect::<io::Result<Vec<_>>>();
     SharedMemory::unlink(&block).unwrap();
-    assert_eq!(made.unwrap().len(), 600);
+    assert_eq!(made.unwrap().len(), 100);
     println!("reached the end");
 }
 
 #[test]
 fn the_hard_limit_of_descriptors_says_what_to_do() {
     if std::env::var_os(DESCRIPTORS).is_none() {
-        return with_descriptors("limits::the_hard_limit_of_descriptors_says_what_to_do", 24, 24);
+        return with_descriptors("limits::the_hard_limit_of_descriptors_says_what_to_do", 0, 24, 24);
     }
     let name = format!("multiproc-test-hard-{}", std::process::id());
     let block = SharedMemory::create(&name, 10).unwrap();
     let mut made: Vec<_> = std::iter::from_fn(|| Shared::new(1u32).ok()).take(100).collect();
     assert!((1..24).contains(&made.len()), "{}", made.len());
-    let mut errors: Vec<io::Error> = (0..6).filter_map(|number| object(number, &name).err()).collect();
+    let mut errors: Vec<io::Error> = (0..6).filter_map(|kind| object(kind, &name).err()).collect();
     errors.push(SharedMemory::create("multiproc-test-none", 10).unwrap_err().into());
     errors.push(Shared::create_named("multiproc-test-none", 1u32).unwrap_err().into());
     errors.push(Shared::<u32>::open_named("multiproc-test-none").unwrap_err().into());
