@@ -4,11 +4,12 @@
 //! never shows half a file, however this process ends.
 
 use crate::attributes::Attributes;
+use crate::partial;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// One task of the pool.
@@ -46,9 +47,14 @@ pub(crate) struct Done {
 pub(crate) fn run(job: Job) -> Done {
     let (source, partial, target) = (Path::new(&job.source), Path::new(&job.partial), Path::new(&job.target));
     let result = match job.work {
-        Work::File => copy_file(source, partial, job.verify).and_then(|bytes| rename(partial, target, bytes)),
+        Work::File => copy_file(source, partial, job.verify).and_then(|(copy, bytes)| {
+            rename(partial, target)?;
+            // Only now, since the lock on it keeps others from removing it.
+            drop(copy);
+            Ok(bytes)
+        }),
         Work::Range { start, length } => copy_part(source, partial, start, length, job.verify),
-        Work::Link => copy_link(source, partial).and_then(|()| rename(partial, target, 0)),
+        Work::Link => copy_link(source, partial, target).map(|()| 0),
     };
     if result.is_err() && !matches!(job.work, Work::Range { .. }) {
         // The first error is the one to tell; usually there is nothing to remove.
@@ -57,10 +63,10 @@ pub(crate) fn run(job: Job) -> Done {
     Done { number: job.number, result: result.map_err(|error| error.to_string()) }
 }
 
-fn copy_file(source: &Path, partial: &Path, verify: bool) -> io::Result<u64> {
+fn copy_file(source: &Path, partial: &Path, verify: bool) -> io::Result<(File, u64)> {
     let from = told("cannot be read", File::open(source))?;
     let before = from.metadata()?;
-    let to = create(partial)?;
+    let to = partial::create(partial)?;
     let bytes = copy_range(&from, &to, 0, u64::MAX, is_sparse(&before))?;
     if is_sparse(&before) {
         // A hole at the end is not written, only measured.
@@ -74,7 +80,7 @@ fn copy_file(source: &Path, partial: &Path, verify: bool) -> io::Result<u64> {
         compare(&from, &to, 0, bytes)?;
     }
     told("its mode and times cannot be set", attributes.apply(&to))?;
-    Ok(bytes)
+    Ok((to, bytes))
 }
 
 fn copy_part(source: &Path, partial: &Path, start: u64, length: u64, verify: bool) -> io::Result<u64> {
@@ -89,31 +95,14 @@ fn copy_part(source: &Path, partial: &Path, start: u64, length: u64, verify: boo
     Ok(length)
 }
 
-fn copy_link(source: &Path, partial: &Path) -> io::Result<()> {
+fn copy_link(source: &Path, partial: &Path, target: &Path) -> io::Result<()> {
     let leads_to = told("cannot be read", fs::read_link(source))?;
-    told("its copy cannot be created", anew(partial, || symlink(&leads_to, partial)))
-}
-
-/// Creates a temporary file that is nobody else's business yet.
-pub(crate) fn create(partial: &Path) -> io::Result<File> {
-    let make = || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(partial);
-    told("its copy cannot be created", anew(partial, make))
-}
-
-/// Makes something under a temporary name, in place of what a worker that died over the same job may have left.
-fn anew<T>(partial: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    match make() {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            fs::remove_file(partial)?;
-            make()
-        }
-        result => result,
-    }
+    partial::link(&leads_to, partial, target)
 }
 
 /// Puts a finished copy in its place, over whatever file or link was there.
-pub(crate) fn rename<T>(partial: &Path, target: &Path, value: T) -> io::Result<T> {
-    told("its copy cannot be put in place", fs::rename(partial, target)).map(|()| value)
+pub(crate) fn rename(partial: &Path, target: &Path) -> io::Result<()> {
+    told("its copy cannot be put in place", fs::rename(partial, target))
 }
 
 /// Says what was being done when an error came up.

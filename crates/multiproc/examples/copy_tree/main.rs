@@ -25,7 +25,8 @@
 //! ```
 //!
 //! `crew` is that loop. `plan` walks the tree and makes jobs, `job` is what a worker does, `ledger` knows what is under
-//! way, `tree` completes folders and large files when their last part is done, `report` talks.
+//! way, `tree` completes folders and large files when their last part is done, `partial` minds the temporary files,
+//! `report` talks.
 //!
 //! # What is copied
 //!
@@ -40,6 +41,7 @@ mod crew;
 mod demo;
 mod job;
 mod ledger;
+mod partial;
 mod plan;
 mod report;
 mod tree;

@@ -6,14 +6,13 @@ use crate::attributes::Attributes;
 use crate::crew;
 use crate::job::{Job, Work, told};
 use crate::ledger::Ledger;
+use crate::partial;
 use crate::report::Report;
 use crate::tree::{self, Folder, Large, Whole};
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, DirEntry, FileType, Metadata, Permissions, ReadDir};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process;
 use std::rc::Rc;
 
 /// A file longer than this is copied in ranges of this, by as many workers as are free.
@@ -26,6 +25,8 @@ pub(crate) struct Plan {
     /// The large file whose ranges are being handed out, and where the next begins.
     split: Option<(Rc<Large>, u64, u64)>,
     jobs: u64,
+    /// What tells the temporary files of this run from those of others.
+    mark: u64,
     verify: bool,
     ledger: Rc<Ledger>,
     report: Rc<Report>,
@@ -41,7 +42,8 @@ impl Plan {
         report: &Rc<Report>,
     ) -> io::Result<Plan> {
         let (ledger, report) = (Rc::clone(ledger), Rc::clone(report));
-        let mut plan = Plan { open: Vec::new(), split: None, jobs: 0, verify, ledger, report };
+        let mut plan =
+            Plan { open: Vec::new(), split: None, jobs: 0, mark: partial::mark(), verify, ledger, report };
         if let Some(above) = target.parent() {
             fs::create_dir_all(above)?;
         }
@@ -86,8 +88,8 @@ impl Plan {
         }
         fs::set_permissions(target, Permissions::from_mode(metadata.permissions().mode() & 0o7777 | 0o700))?;
         for entry in fs::read_dir(target)?.flatten() {
-            if is_leftover(&entry.file_name()) {
-                tree::remove(&entry.path(), &self.report);
+            if let Err(error) = partial::sweep(&entry) {
+                self.report.error(&entry.path(), format_args!("cannot be removed: {error}"));
             }
         }
         Ok(())
@@ -135,9 +137,8 @@ impl Plan {
         job
     }
 
-    /// A temporary name, short enough beside any name, that tells whose it is.
     fn partial(&self, folder: &Folder) -> PathBuf {
-        folder.target.join(format!(".copy_tree-{}-{}.partial", process::id(), self.jobs + 1))
+        folder.target.join(partial::name(self.mark, self.jobs + 1))
     }
 }
 
@@ -187,19 +188,6 @@ impl Drop for Plan {
             tree::release(Whole::Folder(folder), &self.report);
         }
     }
-}
-
-/// Tells whether a name is that of a temporary file whose copier is dead.
-fn is_leftover(name: &OsStr) -> bool {
-    let owner = || {
-        let middle = name.to_str()?.strip_prefix(".copy_tree-")?.strip_suffix(".partial")?;
-        let (process, job) = middle.split_once('-')?;
-        job.parse::<u64>().ok()?;
-        process.parse::<u32>().ok()
-    };
-    // One of our own number is old as well: this is asked before the first job of a folder.
-    owner()
-        .is_some_and(|owner| owner == process::id() || !Path::new("/proc").join(owner.to_string()).exists())
 }
 
 fn special(kind: FileType) -> &'static str {

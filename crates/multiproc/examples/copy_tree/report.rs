@@ -130,9 +130,11 @@ impl Report {
     fn line(&self) -> String {
         let (done, total) = (self.bytes.get(), self.bar.length().unwrap_or(0).max(self.bytes.get()));
         let rate = done as f64 / self.started.elapsed().as_secs_f64();
-        let left = Duration::try_from_secs_f64((total - done) as f64 / rate).unwrap_or(Duration::MAX);
+        // Nobody can tell while nothing but links and empty files is done.
+        let left = Duration::try_from_secs_f64((total - done) as f64 / rate)
+            .map_or_else(|_| "?".to_owned(), |left| HumanDuration(left).to_string());
         let (done, total, rate) = (HumanBytes(done), HumanBytes(total), HumanBytes(rate as u64));
-        format!("{done} of {total}{}, {rate}/s, {} left", self.bar.message(), HumanDuration(left))
+        format!("{done} of {total}{}, {rate}/s, {left} left", self.bar.message())
     }
 
     fn say(&self, what: fmt::Arguments<'_>) {

@@ -5,10 +5,11 @@
 //! deepest comes first, and what is kept in memory is what is under way, however large the tree.
 
 use crate::attributes::Attributes;
-use crate::job;
+use crate::job::{self, told};
+use crate::partial;
 use crate::report::Report;
 use std::cell::Cell;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -37,6 +38,8 @@ pub(crate) struct Large {
     pub(crate) target: PathBuf,
     pub(crate) attributes: Attributes,
     given_up: Cell<bool>,
+    /// Holds the lock that keeps others from removing the temporary file.
+    copy: File,
 }
 
 impl Large {
@@ -48,9 +51,14 @@ impl Large {
         target: PathBuf,
         metadata: &fs::Metadata,
     ) -> io::Result<Large> {
-        job::create(&partial)?.set_len(metadata.len())?;
+        let copy = partial::create(&partial)?;
+        if let Err(error) = copy.set_len(metadata.len()) {
+            // The first error is the one to tell.
+            let _ = fs::remove_file(&partial);
+            return told("its copy cannot be made as long", Err(error));
+        }
         let attributes = Attributes::of(metadata);
-        Ok(Large { folder, source, partial, target, attributes, given_up: Cell::new(false) })
+        Ok(Large { folder, source, partial, target, attributes, given_up: Cell::new(false), copy })
     }
 
     /// Gives the file up; tells whether that is news.
@@ -66,8 +74,8 @@ impl Large {
         if !self.attributes.still_hold(&fs::metadata(&self.source)?) {
             return Err(job::changed());
         }
-        self.attributes.apply(&OpenOptions::new().write(true).open(&self.partial)?)?;
-        job::rename(&self.partial, &self.target, ())
+        self.attributes.apply(&self.copy)?;
+        job::rename(&self.partial, &self.target)
     }
 }
 
@@ -101,12 +109,9 @@ fn finish_large(large: Large, report: &Report) -> Rc<Folder> {
     large.folder
 }
 
-/// Removes a temporary file, if it is there.
+/// Removes a temporary file, if it is there, and tells where it cannot.
 pub(crate) fn remove(partial: &Path, report: &Report) {
-    match fs::remove_file(partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            report.error(partial, format_args!("cannot be removed: {error}"));
-        }
-        _ => {}
+    if let Err(error) = partial::remove(partial) {
+        report.error(partial, format_args!("cannot be removed: {error}"));
     }
 }

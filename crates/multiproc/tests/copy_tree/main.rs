@@ -8,7 +8,7 @@ mod tree;
 
 use run::{Run, eventually, marked, program, signal};
 use std::ffi::OsStr;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -211,6 +211,22 @@ fn verify_finds_a_copy_that_differs() {
     tree.assert_no_partial();
 }
 
+#[test]
+fn a_large_file_for_which_there_is_no_room_leaves_nothing() {
+    let tree = Tree::new();
+    tree.sparse("large", 80 * MIB, &[]);
+    tree.file("small", b"small", 0o644);
+    let mut command = Command::new("sh");
+    // Ignored, the signal of the limit leaves an error.
+    command.args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\""]).arg(program());
+    command.args([tree.source(), tree.dest()]);
+    let said = Run::of(command).finish();
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("large: its copy cannot be made as long: File too large"), "{said:?}");
+    assert!(tree.dest().join("small").exists() && !tree.dest().join("large").exists());
+    tree.assert_no_partial();
+}
+
 // ---------------------------------------------------------------------------------------------------- interruption
 
 /// Interrupts the copying of what takes far longer than the test.
@@ -293,15 +309,22 @@ fn the_next_run_removes_what_a_killed_one_left() {
     let tree = Tree::new();
     tree.sparse("large", 16 * 1024 * MIB, &[]);
     let mut run = tree.start(&[]);
-    tree.wait_for_partial();
+    let partial = tree.wait_for_partial();
+    let is_locked = || matches!(File::open(&partial).unwrap().try_lock(), Err(TryLockError::WouldBlock));
+    eventually("the copy to be locked", is_locked);
     run.child.kill().unwrap();
     let mark = run.mark.clone();
     run.finish();
     eventually("the workers to end with their parent", || marked(&mark).is_empty());
     assert!(!tree.dest().join("large").exists());
     assert_eq!(tree.partials().len(), 1);
-    let other = tree.dest().join(format!(".copy_tree-{}-1.partial", std::process::id()));
-    fs::write(&other, "a copy that is under way: this process lives").unwrap();
+    // The number of no process here, as of one in another container or on another machine.
+    let other = tree.dest().join(".copy_tree-4000000000-1.partial");
+    fs::write(&other, "a copy that is under way").unwrap();
+    let copier = File::open(&other).unwrap();
+    copier.lock().unwrap();
+    symlink("nowhere", tree.dest().join(".copy_tree-4000000000-2.partial")).unwrap();
+    fs::write(tree.dest().join(".copy_tree-4000000000-3.partial"), "nobody's").unwrap();
 
     tree.sparse("large", 70 * MIB, &[0]);
     let said = tree.copy(&[]);
