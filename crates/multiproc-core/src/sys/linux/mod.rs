@@ -2,6 +2,8 @@
 
 pub mod child;
 pub mod fd;
+pub mod futex;
 pub mod image;
 pub mod memory;
 pub mod process;
+pub mod thread;

@@ -1,0 +1,308 @@
+//! What the kernel does for a thread that dies: it looks at one word and wakes who sleeps on it.
+//!
+//! Every thread has a *robust list head* in its own memory, registered by the C library. At the thread's death,
+//! however it comes, the kernel reads the head's `list_op_pending`. If the word that it points at holds the dying
+//! thread's number in its lower 30 bits, the kernel stores "owner died" (bit 30, and bit 31 as it was) and wakes one
+//! sleeper if bit 31 was set; if it holds no number, the kernel wakes one sleeper and leaves it alone. That is all
+//! that is used here: no list, and nothing but words in shared memory. (Linux: `kernel/futex/core.c`,
+//! `Documentation/locking/robust-futex-ABI.rst`.)
+//!
+//! # Safety
+//!
+//! Unsafe is needed to ask for the head and to write its pending field. The head is the calling thread's own, lives
+//! as long as the thread, and its other reader is the kernel after the thread's end; the C library writes it only on
+//! this thread, while it is inside calls of its own. What the field points at is never dereferenced by this process.
+#![expect(unsafe_code, reason = "writes a field of the robust list head that the kernel reads")]
+
+use super::futex::Futex;
+use std::cell::Cell;
+use std::mem::offset_of;
+use std::sync::Once;
+use std::sync::atomic::{Ordering, compiler_fence};
+
+/// The registered head, `struct robust_list_head` of `linux/futex.h`.
+#[repr(C)]
+struct Head {
+    list: usize,
+    offset: isize,
+    pending: usize,
+}
+
+/// How many words a thread can hold at once and have each of them looked at if it dies.
+const HELD: usize = 16;
+
+/// What this thread knows about itself; no number means that it has not asked yet.
+struct Me {
+    id: Cell<u64>,
+    /// Null where there is none (a filter, another C library): the bounded sleep and [`is_alive`] are left.
+    head: Cell<*mut Head>,
+    /// The head's field; of this thread's own if there is no head.
+    pending: Cell<*mut usize>,
+    /// What the kernel adds to a pending address to come to its word.
+    offset: Cell<isize>,
+    nobody: Cell<usize>,
+    /// The words that it holds for longer than a call, oldest first; beyond their number none is noted.
+    held: [Cell<usize>; HELD],
+    count: Cell<usize>,
+}
+
+thread_local! {
+    static ME: Me = const {
+        Me {
+            id: Cell::new(0),
+            head: Cell::new(std::ptr::null_mut()),
+            pending: Cell::new(std::ptr::null_mut()),
+            offset: Cell::new(0),
+            nobody: Cell::new(0),
+            held: [const { Cell::new(0) }; HELD],
+            count: Cell::new(0),
+        }
+    };
+}
+
+/// The lower bits of an [`id`], which are the number that the kernel knows the thread by.
+pub const NUMBER: u64 = (1 << 30) - 1;
+
+/// Who the calling thread is: its number in the lower half, and what tells it from others that bore or will bear
+/// this number in the upper one. Never 0.
+///
+/// It means something to the processes of one PID namespace.
+#[inline]
+pub fn id() -> u64 {
+    ME.with(|me| match me.id.get() {
+        0 => learn(me),
+        id => id,
+    })
+}
+
+#[cold]
+fn learn(me: &Me) -> u64 {
+    static AT_FORK: Once = Once::new();
+    AT_FORK.call_once(|| {
+        // SAFETY: the handler is a function that lives as long as the program, and touches a thread-local without
+        // a destructor. Without memory for it a forked child would use its parent's number: it is told apart by
+        // the moment of its start, and cannot take a lock.
+        unsafe { libc::pthread_atfork(None, None, Some(forget_thread)) };
+    });
+    let number = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+    let head = head(me.head.get());
+    me.head.set(head);
+    if head.is_null() {
+        me.pending.set(me.nobody.as_ptr());
+        me.offset.set(0);
+    } else {
+        me.pending.set(head.wrapping_byte_add(offset_of!(Head, pending)).cast());
+        // SAFETY: the C library set the field when it registered the head, and does not change it.
+        me.offset.set(unsafe { head.wrapping_byte_add(offset_of!(Head, offset)).cast::<isize>().read() });
+    }
+    let id = u64::from(number) | u64::from(start(number).unwrap_or(0)) << 32;
+    me.id.set(id);
+    id
+}
+
+/// The registered head; where a raw clone has lost the registration, `known` is registered again.
+fn head(known: *mut Head) -> *mut Head {
+    let mut head: *mut Head = std::ptr::null_mut();
+    let mut len: usize = 0;
+    // SAFETY: both point to room for what the call writes.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_get_robust_list,
+            0,
+            std::ptr::from_mut(&mut head),
+            std::ptr::from_mut(&mut len),
+        )
+    };
+    if result == 0 && !head.is_null() {
+        return head;
+    }
+    if !known.is_null() {
+        // SAFETY: it was the head of the thread that this one is the copy of, at the same address.
+        unsafe { libc::syscall(libc::SYS_set_robust_list, known, size_of::<Head>()) };
+    }
+    known
+}
+
+extern "C" fn forget_thread() {
+    forget();
+}
+
+/// Forgets who the thread was; a child that was made without the C library's `fork` calls it first of all.
+///
+/// Nothing that its parent held is its own.
+pub fn forget() {
+    ME.with(|me| {
+        me.id.set(0);
+        me.count.set(0);
+        if !me.head.get().is_null() {
+            // A registration may be lost.
+            learn(me);
+            set_pending(0);
+        }
+    });
+}
+
+/// Makes the kernel look at a word if this thread dies, and returns the address that it would have looked at.
+///
+/// The store is not moved over those before and after it. No fence of the processor is needed: the reader is the
+/// kernel once this thread has ended, which sees them in the order of the program.
+#[inline]
+pub fn watch(word: Futex<'_>) -> usize {
+    let before = pending();
+    set_pending(word.address());
+    before
+}
+
+/// Puts back what [`watch`] returned.
+#[inline]
+pub fn watch_again(address: usize) {
+    set_pending(address);
+}
+
+/// Notes a word that this thread goes on holding, and which is watched already.
+#[inline]
+pub fn hold(word: Futex<'_>) {
+    ME.with(|me| {
+        let count = me.count.get();
+        if let Some(place) = me.held.get(count) {
+            place.set(word.address());
+            me.count.set(count + 1);
+        }
+    });
+}
+
+/// Takes the note of a held word back, and has the one that was noted before it watched.
+#[inline]
+pub fn let_go(word: Futex<'_>) {
+    ME.with(|me| {
+        let count = me.count.get();
+        let held = &me.held[..count.min(HELD)];
+        if let Some(place) = held.iter().rposition(|place| place.get() == word.address()) {
+            for at in place + 1..count {
+                held[at - 1].set(held[at].get());
+            }
+            me.count.set(count - 1);
+        }
+        let last = me.count.get().checked_sub(1).map_or(0, |last| me.held[last].get());
+        set_pending(last);
+    });
+}
+
+#[inline]
+fn pending() -> usize {
+    with_me(|me| {
+        // SAFETY: the field is this thread's own (see above).
+        let entry = unsafe { me.pending.get().read_volatile() };
+        if entry == 0 { 0 } else { entry.wrapping_add_signed(me.offset.get()) }
+    })
+}
+
+#[inline]
+fn set_pending(address: usize) {
+    with_me(|me| {
+        let entry = if address == 0 { 0 } else { address.wrapping_sub(me.offset.get().cast_unsigned()) };
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: the field is this thread's own (see above).
+        unsafe { me.pending.get().write_volatile(entry) };
+        compiler_fence(Ordering::SeqCst);
+    });
+}
+
+#[inline]
+fn with_me<R>(f: impl FnOnce(&Me) -> R) -> R {
+    ME.with(|me| {
+        if me.id.get() == 0 {
+            learn(me);
+        }
+        f(me)
+    })
+}
+
+/// Tells whether the thread that had this [`id`] still runs; in doubt, that it does.
+pub fn is_alive(id: u64) -> bool {
+    let number = (id & NUMBER) as u32;
+    let Ok(signed) = i32::try_from(number) else { return true };
+    // SAFETY: signal 0 is sent to nobody.
+    let result = unsafe { libc::syscall(libc::SYS_tkill, signed, 0) };
+    if result != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH) {
+        return false;
+    }
+    match (start(number), (id >> 32) as u32) {
+        (Some(start), known) if known != 0 => start == known,
+        _ => true,
+    }
+}
+
+/// When the thread of this number started, in the kernel's ticks, or `None` if it cannot be told.
+///
+/// A zombie's is 0, which is no living thread's: only the machine's first ones could have it.
+fn start(number: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{number}/task/{number}/stat")).or_else(|_| {
+        // Not the first thread of its process: only its process' folder has it, and that of every thread.
+        std::fs::read_to_string(format!("/proc/{number}/stat"))
+    });
+    parse_start(&stat.ok()?)
+}
+
+/// Fields 3 and 22 of `/proc/PID/stat`; the second one is a name that may hold anything.
+fn parse_start(stat: &str) -> Option<u32> {
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
+    match fields.next()? {
+        "Z" | "X" | "x" => Some(0),
+        // 2^32 ticks of 10 ms are more than a year: who meets the same number again at the same moment of
+        // another one is taken for alive, and the kernel's word decides.
+        _ => Some(fields.nth(18)?.parse::<u64>().ok()? as u32 | 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_thread_is_alive_until_it_ends() {
+        let (ids, receive) = channel();
+        let (done, wait) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            ids.send(id()).unwrap();
+            let _ = wait.recv();
+        });
+        let other = receive.recv().unwrap();
+        assert!(is_alive(other) && is_alive(id()) && other != id());
+        // Another thread that bears the number.
+        assert!(!is_alive(other ^ (8 << 32)));
+        drop(done);
+        thread.join().unwrap();
+        // `join` returns when the kernel has cleared the thread's number, a moment before it is gone.
+        while is_alive(other) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn names_with_brackets_and_zombies_are_read() {
+        let line = "7 (a) R (b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456 1 2";
+        assert_eq!(parse_start(line), Some(123_456 | 1));
+        assert_eq!(parse_start(&line.replace(") S", ") Z")), Some(0));
+        assert_eq!(parse_start("7 (a"), None);
+    }
+
+    #[test]
+    fn what_is_held_is_watched_again_in_any_order() {
+        use std::sync::atomic::AtomicU32;
+        let words = [const { AtomicU32::new(0) }; 3];
+        let address = |at: usize| Futex::from(&words[at]).address();
+        let before = pending();
+        for word in &words {
+            assert_ne!(watch(word.into()), Futex::from(word).address());
+            hold(word.into());
+        }
+        let_go((&words[1]).into());
+        assert_eq!(pending(), address(2));
+        let_go((&words[2]).into());
+        assert_eq!(pending(), address(0));
+        let_go((&words[0]).into());
+        assert_eq!((before, pending()), (0, 0));
+    }
+}

@@ -1,0 +1,4 @@
+//! Locks for shared memory.
+
+#[doc(hidden)]
+pub mod raw;

@@ -1,0 +1,244 @@
+//! The lock that survives the death of any thread at any instruction.
+//!
+//! One word. Its lower half is a futex in the kernel's own format: bits 0 to 29 the owner's number, bit 30 DIED, bit
+//! 31 SLEEPERS. Its upper half is what tells the owner from others who bear that number before and after it.
+//!
+//! | lower half | means |
+//! |---|---|
+//! | 0 | free |
+//! | SLEEPERS | free, and somebody may sleep |
+//! | DIED, with or without SLEEPERS | free; its last owner died with it |
+//! | a number, with or without SLEEPERS | owned |
+//!
+//! *Before* its first attempt a thread has the kernel watch the word, and *after* its last step it has it watch what
+//! it watched before. If the thread dies in between, the kernel finds its number and stores DIED, waking one sleeper
+//! if there is any; or it finds the word free, and wakes one sleeper; or it finds another's number, and that owner
+//! will see SLEEPERS. So a wake-up that was meant for the dead always reaches another.
+//!
+//! **Invariant**: if somebody sleeps, SLEEPERS is set. A sleeper sets it, and sleeps only while the word has the
+//! value with it. It is cleared by two steps only, each of which wakes everybody who sleeps: none to be woken in
+//! the second half of an unlock, which the kernel decides under the lock that guards its own list of sleepers; and
+//! an unlock by compare-and-swap, which succeeds only where the bit was not set.
+//!
+//! Why not the C library's robust mutex: its unlock stores "free" and wakes as two steps. Killed in between, while
+//! another takes the free lock, it leaves a sleeper for ever. And it writes through pointers that lie in the shared
+//! memory.
+//!
+//! Where the kernel does not see a death (no list head, a filter, a lock that is not the last one that its thread
+//! took), sleepers look for the owner themselves whenever their bounded sleep ends.
+//!
+//! The model of kills tries this file with kills at every step; `tests/loom.rs` tries its orderings.
+
+use multiproc_core::Deadline;
+use multiproc_core::sync::atomic::{AtomicU64, Ordering, fence};
+use multiproc_core::sync::futex::{self, Change, Futex, Wake};
+use multiproc_core::sync::{longest_sleep, thread};
+
+const DIED: u64 = 1 << 30;
+const SLEEPERS: u64 = 1 << 31;
+
+/// A lock of eight bytes without anything in it; all zeros is a free one.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Lock {
+    word: AtomicU64,
+}
+
+/// How a lock was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Acquired {
+    /// Its last owner had released it.
+    Clean,
+    /// Its last owner died with it: what it guards may be half-changed.
+    OwnerDied,
+}
+
+/// What the kernel is to watch again after a short hold.
+#[derive(Debug)]
+#[must_use]
+pub struct Locked {
+    watched: usize,
+    /// How the lock was found.
+    pub acquired: Acquired,
+}
+
+impl Lock {
+    /// A free lock.
+    #[cfg(not(loom))]
+    pub const fn new() -> Lock {
+        Lock { word: AtomicU64::new(0) }
+    }
+
+    /// A free lock.
+    #[cfg(loom)]
+    pub fn new() -> Lock {
+        Lock { word: AtomicU64::new(0) }
+    }
+
+    /// Takes the lock for a few steps without user code: memory and atomics only.
+    ///
+    /// Gives up at the deadline.
+    #[inline]
+    pub fn lock(&self, deadline: Deadline) -> Option<Locked> {
+        let watched = thread::watch(self.futex());
+        match self.acquire(thread::id(), deadline) {
+            Some(acquired) => Some(Locked { watched, acquired }),
+            None => {
+                thread::watch_again(watched);
+                None
+            }
+        }
+    }
+
+    /// Releases what [`lock`](Self::lock) took.
+    #[inline]
+    pub fn unlock(&self, locked: Locked) {
+        self.release(thread::id());
+        thread::watch_again(locked.watched);
+    }
+
+    /// Takes the lock for as long as its user likes; several may be held, and released in any order.
+    #[inline]
+    pub fn lock_long(&self, deadline: Deadline) -> Option<Acquired> {
+        let watched = thread::watch(self.futex());
+        let acquired = self.acquire(thread::id(), deadline);
+        match acquired {
+            Some(_) => thread::hold(self.futex()),
+            None => thread::watch_again(watched),
+        }
+        acquired
+    }
+
+    /// Takes the lock if it is free, as [`lock_long`](Self::lock_long) does.
+    #[inline]
+    pub fn try_lock_long(&self) -> Option<Acquired> {
+        let watched = thread::watch(self.futex());
+        let acquired = self.try_acquire(thread::id());
+        match acquired {
+            Some(_) => thread::hold(self.futex()),
+            None => thread::watch_again(watched),
+        }
+        acquired
+    }
+
+    /// Releases what [`lock_long`](Self::lock_long) took.
+    #[inline]
+    pub fn unlock_long(&self) {
+        self.release(thread::id());
+        thread::let_go(self.futex());
+    }
+
+    /// Tells whether the calling thread owns it.
+    pub fn is_mine(&self) -> bool {
+        // Only this thread writes its own number, and the kernel after its death.
+        self.word.load(Ordering::Relaxed) & !SLEEPERS == thread::id()
+    }
+
+    fn futex(&self) -> Futex<'_> {
+        (&self.word).into()
+    }
+
+    #[inline]
+    fn acquire(&self, me: u64, deadline: Deadline) -> Option<Acquired> {
+        // LOCK: Acquire, partner of the Release in `release`, of the fence there, and of the kernel's store.
+        match self.word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Some(Acquired::Clean),
+            Err(_) => self.acquire_slowly(me, deadline),
+        }
+    }
+
+    #[cold]
+    fn acquire_slowly(&self, me: u64, deadline: Deadline) -> Option<Acquired> {
+        loop {
+            if let Some(acquired) = self.try_acquire(me) {
+                return Some(acquired);
+            }
+            let seen = self.word.load(Ordering::Relaxed);
+            if seen & thread::NUMBER == 0 {
+                continue;
+            }
+            let remaining = deadline.remaining();
+            if remaining.is_some_and(|remaining| remaining.is_zero()) {
+                return None;
+            }
+            let asleep = seen | SLEEPERS;
+            if seen != asleep
+                && self.word.compare_exchange(seen, asleep, Ordering::Relaxed, Ordering::Relaxed).is_err()
+            {
+                continue;
+            }
+            let bound = [remaining, longest_sleep()].into_iter().flatten().min();
+            if futex::wait(self.futex(), asleep as u32, bound) == Wake::TimedOut {
+                self.release_of_the_dead();
+            }
+        }
+    }
+
+    /// Takes it if it is free.
+    fn try_acquire(&self, me: u64) -> Option<Acquired> {
+        let mut seen = self.word.load(Ordering::Relaxed);
+        while seen & thread::NUMBER == 0 {
+            // SLEEPERS is carried on, DIED is consumed: who dies before it has recovered sets it again.
+            let mine = me | seen & SLEEPERS;
+            // LOCK: Acquire, as in `acquire`.
+            match self.word.compare_exchange(seen, mine, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) if seen & DIED != 0 => return Some(Acquired::OwnerDied),
+                Ok(_) => return Some(Acquired::Clean),
+                Err(now) => seen = now,
+            }
+        }
+        None
+    }
+
+    /// Does what the kernel would have done, if the owner is dead and the kernel did not see it.
+    #[cold]
+    fn release_of_the_dead(&self) {
+        let seen = self.word.load(Ordering::Relaxed);
+        let owner = seen & !(SLEEPERS | DIED);
+        if seen & thread::NUMBER != 0 && !thread::is_alive(owner) {
+            // Fails if it has changed, and then it was another's. Who sleeps will look as this thread did, or is
+            // woken by this thread's unlock. Relaxed: what the dead one wrote was ordered by its death.
+            let _ = self.word.compare_exchange(
+                seen,
+                DIED | seen & SLEEPERS,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    #[inline]
+    fn release(&self, me: u64) {
+        // LOCK: Release, partner of the Acquire in `acquire` and `try_acquire`.
+        if self.word.compare_exchange(me, 0, Ordering::Release, Ordering::Relaxed).is_err() {
+            self.release_to_sleepers();
+        }
+    }
+
+    #[cold]
+    fn release_to_sleepers(&self) {
+        // LOCK: Release, partner of the Acquire in `try_acquire`. The kernel's store is the release; nothing says
+        // that it is one to memory.
+        fence(Ordering::Release);
+        match futex::wake_op(self.futex(), 1, Change::SetTop) {
+            Some(0) => {
+                // Nobody slept: take the bit back, and wake who has come to sleep since, whoever owns it by now.
+                futex::wake_op(self.futex(), u32::MAX, Change::ClearTop);
+            }
+            Some(_) => {}
+            None => {
+                // Two steps, where the kernel has no better; the bounded sleep covers a death in between.
+                // LOCK: Release, as above.
+                self.word.swap(0, Ordering::Release);
+                futex::wake(self.futex(), u32::MAX);
+            }
+        }
+    }
+}
+
+impl Default for Lock {
+    fn default() -> Lock {
+        Lock::new()
+    }
+}

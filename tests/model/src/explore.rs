@@ -1,0 +1,239 @@
+use crate::machine::{Snapshot, State, world};
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A model: how many processes, what each does, how many of them may be killed.
+#[derive(Clone, Copy, Debug)]
+pub struct Explorer {
+    processes: usize,
+    kills: usize,
+    limit: usize,
+    time_outs: bool,
+}
+
+/// What an exploration went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Different states.
+    pub states: usize,
+    /// Steps and kills from one of them to another.
+    pub transitions: usize,
+    /// States in which all processes had ended.
+    pub ends: usize,
+    /// States from which only the end of a bounded sleep led on.
+    pub stuck: usize,
+    /// Whether all states that can be reached were visited.
+    pub complete: bool,
+}
+
+/// What went wrong, and what led to it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What went wrong.
+    pub what: String,
+    /// Which process took each step, or was killed.
+    pub trace: Vec<String>,
+    /// What was visited until then.
+    pub figures: Figures,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, after {} steps: {}", self.what, self.trace.len(), self.trace.join(" "))
+    }
+}
+
+/// Hashes are spread evenly already.
+#[derive(Default)]
+struct Plain(u64);
+
+impl Hasher for Plain {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.0 = value as u64;
+    }
+}
+
+type Visited = HashSet<u128, BuildHasherDefault<Plain>>;
+
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Run(usize, usize),
+    Kill(usize, usize),
+    TimeOut,
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Move::Run(process, 0) => write!(f, "{process}"),
+            Move::Run(process, choice) => write!(f, "{process}/{choice}"),
+            Move::Kill(process, _) => write!(f, "kill{process}"),
+            Move::TimeOut => f.write_str("time"),
+        }
+    }
+}
+
+struct Node {
+    snapshot: Snapshot,
+    kills: usize,
+    moves: Vec<Move>,
+    taken: Move,
+}
+
+impl Explorer {
+    /// A model of that many processes.
+    pub fn new(processes: usize) -> Explorer {
+        Explorer { processes, kills: 0, limit: usize::MAX, time_outs: false }
+    }
+
+    /// Lets that many of the processes be killed.
+    #[must_use]
+    pub fn kills(self, kills: usize) -> Explorer {
+        Explorer { kills, ..self }
+    }
+
+    /// Stops after that many states.
+    #[must_use]
+    pub fn limit(self, limit: usize) -> Explorer {
+        Explorer { limit, ..self }
+    }
+
+    /// Lets bounded sleeps end where nobody else can go on; without this such a state is a failure.
+    #[must_use]
+    pub fn time_outs(self) -> Explorer {
+        Explorer { time_outs: true, ..self }
+    }
+
+    /// Visits every state; `check` is asked in each one in which all have ended, with who was killed.
+    ///
+    /// # Errors
+    ///
+    /// A state in which somebody sleeps and nobody can go on, a panic of a process, or what `check` found.
+    pub fn explore(
+        &self,
+        program: impl Fn(usize) + 'static,
+        check: impl Fn(&[bool]) -> Result<(), String>,
+    ) -> Result<Figures, Box<Failure>> {
+        let world = world();
+        // Panics of processes are reported as failures.
+        let program: &'static (dyn Fn(usize) + 'static) = Box::leak(Box::new(program));
+        world.begin(self.processes, program);
+        let mut figures = Figures { complete: true, ..Figures::default() };
+        let mut visited = Visited::default();
+        let mut path: Vec<Node> = Vec::new();
+        self.arrive(&mut path, &mut visited, &mut figures, Move::TimeOut, self.kills, &check)?;
+        while let Some(node) = path.last_mut() {
+            let Some(next) = node.moves.pop() else {
+                path.pop();
+                continue;
+            };
+            if figures.states >= self.limit {
+                figures.complete = false;
+                return Ok(figures);
+            }
+            world.restore(&node.snapshot);
+            let mut kills = node.kills;
+            let choice = match next {
+                Move::Run(process, choice) => {
+                    world.run(process, choice);
+                    choice
+                }
+                Move::Kill(process, choice) => {
+                    world.kill(process, choice);
+                    kills -= 1;
+                    choice
+                }
+                Move::TimeOut => {
+                    world.time_out();
+                    0
+                }
+            };
+            if choice == 0 {
+                // Only now is it known whether there was something to choose.
+                for other in 1..world.choices.get() {
+                    match next {
+                        Move::Run(process, _) => node.moves.push(Move::Run(process, other)),
+                        Move::Kill(process, _) => node.moves.push(Move::Kill(process, other)),
+                        Move::TimeOut => {}
+                    }
+                }
+            }
+            figures.transitions += 1;
+            self.arrive(&mut path, &mut visited, &mut figures, next, kills, &check)?;
+        }
+        Ok(figures)
+    }
+
+    fn arrive(
+        &self,
+        path: &mut Vec<Node>,
+        visited: &mut Visited,
+        figures: &mut Figures,
+        taken: Move,
+        kills: usize,
+        check: &impl Fn(&[bool]) -> Result<(), String>,
+    ) -> Result<(), Box<Failure>> {
+        let world = world();
+        let fail = |what: String, path: &[Node], figures: &Figures| {
+            let trace = path.iter().skip(1).map(|node| node.taken).chain([taken]);
+            Box::new(Failure {
+                what,
+                trace: trace.map(|taken| taken.to_string()).collect(),
+                figures: *figures,
+            })
+        };
+        if let Some(what) = world.failure.borrow_mut().take() {
+            return Err(fail(what, path, figures));
+        }
+        let snapshot = world.save();
+        let bytes: Vec<u8> =
+            snapshot.iter().chain([&(kills as u64)]).flat_map(|word| word.to_ne_bytes()).collect();
+        if !visited.insert(xxhash_rust::xxh3::xxh3_128(&bytes)) {
+            return Ok(());
+        }
+        figures.states += 1;
+        let mut moves = Vec::new();
+        let states: Vec<State> =
+            world.processes[..self.processes].iter().map(|process| process.state.get()).collect();
+        for (process, state) in states.iter().enumerate() {
+            if matches!(state, State::Ready | State::Asleep(_)) && kills > 0 {
+                moves.push(Move::Kill(process, 0));
+            }
+        }
+        let killable = moves.len();
+        moves.extend(
+            states
+                .iter()
+                .enumerate()
+                .filter(|(_, state)| **state == State::Ready)
+                .map(|(at, _)| Move::Run(at, 0)),
+        );
+        if moves.len() == killable {
+            if states.iter().any(|state| matches!(state, State::Asleep(_))) {
+                if !self.time_outs {
+                    let states: Vec<_> = states.iter().map(|state| format!("{state:x?}")).collect();
+                    return Err(fail(format!("nobody can go on ({})", states.join(", ")), path, figures));
+                }
+                figures.stuck += 1;
+                moves.push(Move::TimeOut);
+            } else {
+                figures.ends += 1;
+                let dead: Vec<bool> = states.iter().map(|state| *state == State::Dead).collect();
+                check(&dead).map_err(|what| fail(what, path, figures))?;
+            }
+        }
+        path.push(Node { snapshot, kills, moves, taken });
+        Ok(())
+    }
+}
