@@ -1,17 +1,17 @@
 use crate::error::{SpawnKind, not_made};
-use crate::forkserver::{self, Made, Wish};
+use crate::forkserver::{self, Made, Newborn, Wish};
 use crate::function::Remote;
 use crate::info::{self, Me};
 use crate::registry::{self, Child};
 use crate::spawner::{self, Program};
-use crate::start::{Build, Identity, ParentIdentity, Role, Settings, Start, StartFd};
+use crate::start::{Build, Identity, Order, ParentIdentity, Role, Settings, Start, StartFd};
 use crate::stdio::{self, Pipes};
 use crate::{Process, SpawnError, Stdio, executable, hook};
 use multiproc_core::codec::{self, Carried, Encoded};
+use multiproc_core::sys::child::SharedWord;
 use multiproc_core::sys::fd;
 use multiproc_core::sys::process::{self, Affinity};
 use multiproc_core::{Deadline, Message};
-use multiproc_pipe::frame::Reader;
 use multiproc_pipe::parcel;
 use serde::{Deserialize, Serialize};
 use std::env;
@@ -98,7 +98,6 @@ pub struct Builder {
 pub(crate) struct Started {
     pub(crate) child: Arc<Child>,
     pub(crate) socket: OwnedFd,
-    pub(crate) reader: Reader,
 }
 
 impl Builder {
@@ -198,7 +197,7 @@ impl Builder {
         let remote = Remote::new(f)?;
         let arguments = codec::encode_message(&args)?;
         let (started, pipes) = self.start(Role::Call(remote), &arguments)?;
-        Ok(Process::new(started.child, started.socket, started.reader, pipes))
+        Ok(Process::new(started.child, started.socket, pipes))
     }
 
     /// Starts a process in whatever role.
@@ -206,7 +205,7 @@ impl Builder {
         let method = self.method.unwrap_or_else(default_start_method);
         let (description, pipes) = self.describe()?;
         let started = match method {
-            StartMethod::ForkServer => clone_from_server(description, role, arguments)?,
+            StartMethod::ForkServer => clone_from_server(description, &role, arguments)?,
             StartMethod::Spawn => execute(description, role, arguments)?,
         };
         tracing::info!(target: "multiproc::process", name = started.child.name, id = started.child.id, "process started");
@@ -247,17 +246,21 @@ impl Builder {
             executable: executable::chosen(),
             ..Settings::default()
         };
-        let stdio = stdio.map(carried);
+        let stdio = stdio.map(|fd| fd.map(carried));
         Ok((Description { me, identity, environment, stdio, settings, affinity }, pipes))
     }
 }
+
+/// A variable of an environment: its name and its value.
+pub(crate) type Variable = (OsString, OsString);
 
 /// A process to be started, checked, with everything opened that it needs.
 pub(crate) struct Description {
     pub(crate) me: Arc<Me>,
     pub(crate) identity: Identity,
-    pub(crate) environment: Vec<CString>,
-    pub(crate) stdio: [StartFd; 3],
+    pub(crate) environment: Vec<Variable>,
+    /// `None` has nothing to read or to write.
+    pub(crate) stdio: [Option<StartFd>; 3],
     pub(crate) settings: Settings,
     /// Where the thread that asks may run, if the settings do not say where the child may.
     affinity: Option<Affinity>,
@@ -288,14 +291,15 @@ fn execute(description: Description, role: Role, arguments: &Encoded) -> Result<
     let parent = description.parent()?;
     let Description { identity, environment, stdio, settings, affinity, .. } = description;
     let (socket, theirs) = fd::with_descriptors(fd::socket_pair)?;
+    let is_listed = matches!(role, Role::Call(_));
     let start = Start { build: Build::own()?, role, identity: identity.clone(), parent, settings };
-    let mut env = environment;
+    let mut env = entries(environment);
     env.push(CString::new(hook::marker()).map_err(io::Error::from)?);
     let program = Program {
         path: executable::path()?,
         args: env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect(),
         env,
-        stdio,
+        stdio: stdio::all(stdio)?,
         boot: fd::with_descriptors(|| fd::dup_high(&theirs))?,
         affinity,
     };
@@ -305,32 +309,34 @@ fn execute(description: Description, role: Role, arguments: &Encoded) -> Result<
     let child = Description::child(&identity, id, pidfd);
     // Only now that we have a descriptor of it: before it has its orders it cannot end by itself, so nobody else's
     // wait can have taken it away in between.
-    let sent = send_start(&socket, &start, arguments).and_then(|()| match role {
-        Role::Call(_) => registry::add(Arc::clone(&child)),
-        Role::ForkServer => Ok(()),
-    });
+    let sent = send_start(&socket, &start, arguments)
+        .and_then(|()| if is_listed { registry::add(Arc::clone(&child)) } else { Ok(()) });
     if let Err(error) = sent {
         child.signal(SIGKILL)?;
         child.wait(Deadline::NEVER)?;
         return Err(error.into());
     }
-    Ok(Started { child, socket, reader: Reader::new() })
+    Ok(Started { child, socket })
 }
 
 /// Starts a process by cloning the fork server.
 fn clone_from_server(
     mut description: Description,
-    role: Role,
+    role: &Role,
     arguments: &Encoded,
 ) -> Result<Started, SpawnError> {
     for _ in 0..ATTEMPTS {
         let mut server = match forkserver::running(start_server)? {
             Wish::Granted(server) => server,
             Wish::Died => continue,
-            Wish::Unusable => return execute(description, role, arguments),
+            Wish::Unusable => return execute(description, role.clone(), arguments),
         };
         let (socket, theirs) = fd::with_descriptors(fd::socket_pair)?;
-        description.settings.stdio = Some(description.stdio.clone());
+        description.settings.stdio = description.stdio.clone();
+        if description.stdio[2].is_none() {
+            // The server itself has nothing to read or to write, but for the errors.
+            description.settings.stdio = stdio::all(description.stdio.clone())?.map(Some);
+        }
         if description.settings.directory.is_none() {
             description.settings.directory =
                 Some(carried(fd::with_descriptors(|| fd::open_directory(".".as_ref()))?));
@@ -339,29 +345,27 @@ fn clone_from_server(
             description.settings.affinity = Some(own.cpus());
         }
         let differs = !server.has_environment(&description.environment);
-        description.settings.environment = differs.then(|| description.environment.clone());
+        description.settings.environment = differs.then(|| entries(description.environment.clone()));
         let start = Start {
             build: Build::own()?,
-            role,
+            role: role.clone(),
             identity: description.identity.clone(),
             parent: description.parent()?,
-            settings: std::mem::take(&mut description.settings),
+            settings: description.settings.clone(),
         };
-        send_start(&socket, &start, arguments)?;
-        description.settings = start.settings;
-        let mut reader = Reader::new();
-        match server.make(theirs, &socket, &mut reader)? {
+        let order = Order { number: server.next_order(), boot: carried(theirs), start };
+        match server.make(order, arguments, &socket)? {
             Made::Child(id, pidfd) => {
                 let child = Description::child(&description.identity, id, pidfd);
                 registry::add(Arc::clone(&child))?;
-                return Ok(Started { child, socket, reader });
+                return Ok(Started { child, socket });
             }
             Made::ServerDied => {}
             Made::Unusable => {
                 drop(server);
-                description.settings.stdio = None;
+                description.settings.stdio = [None, None, None];
                 description.settings.environment = None;
-                return execute(description, role, arguments);
+                return execute(description, role.clone(), arguments);
             }
         }
     }
@@ -370,7 +374,7 @@ fn clone_from_server(
 }
 
 /// Starts the fork server itself.
-fn start_server() -> Result<(Arc<Child>, OwnedFd, Vec<CString>), SpawnError> {
+fn start_server() -> Result<Newborn, SpawnError> {
     let environment = environment(false, vec![]).map_err(SpawnKind::from)?;
     // Its children each get their own standard descriptors; it must not keep the program's pipes open.
     let (stdio, _) = stdio::open([Stdio::null(), Stdio::null(), Stdio::inherit()])?;
@@ -385,14 +389,15 @@ fn start_server() -> Result<(Arc<Child>, OwnedFd, Vec<CString>), SpawnError> {
         me,
         identity,
         environment: environment.clone(),
-        stdio: stdio.map(carried),
+        stdio: stdio.map(|fd| fd.map(carried)),
         // Each request brings its own.
         settings: Settings::default(),
         affinity: Affinity::own(),
     };
     registry::finish_at_exit()?;
-    let started = execute(description, Role::ForkServer, &Encoded::default())?;
-    Ok((started.child, started.socket, environment))
+    let (first_words, word) = SharedWord::create()?;
+    let started = execute(description, Role::ForkServer(carried(word)), &Encoded::default())?;
+    Ok(Newborn { child: started.child, socket: started.socket, first_words, environment })
 }
 
 fn send_start(socket: &OwnedFd, start: &Start, arguments: &Encoded) -> io::Result<()> {
@@ -406,8 +411,8 @@ fn send_start(socket: &OwnedFd, start: &Start, arguments: &Encoded) -> io::Resul
     }
 }
 
-/// The child's environment as exec takes it.
-fn environment(clear: bool, changes: Vec<(OsString, OsString)>) -> io::Result<Vec<CString>> {
+/// The child's environment.
+fn environment(clear: bool, changes: Vec<Variable>) -> io::Result<Vec<Variable>> {
     for (key, value) in &changes {
         let bad = |bytes: &[u8]| bytes.contains(&0);
         if key.is_empty() || bad(key.as_bytes()) || key.as_bytes().contains(&b'=') || bad(value.as_bytes()) {
@@ -430,13 +435,17 @@ fn environment(clear: bool, changes: Vec<(OsString, OsString)>) -> io::Result<Ve
         .enumerate()
         .filter(|(index, (key, _))| last(*index, key))
         .map(|(_, change)| change.clone());
-    Ok(kept.chain(set).filter_map(|(key, value)| entry(key, value)).collect())
+    Ok(kept.chain(set).collect())
 }
 
-/// `NAME=value`, unless it holds a NUL, which the environment of a process never does.
-fn entry(key: OsString, value: OsString) -> Option<CString> {
-    let mut entry = key.into_vec();
-    entry.push(b'=');
-    entry.extend(value.into_vec());
-    CString::new(entry).ok()
+/// An environment as exec takes it: `NAME=value` each.
+pub(crate) fn entries(environment: Vec<Variable>) -> Vec<CString> {
+    let entry = |(key, value): Variable| {
+        let mut entry = key.into_vec();
+        entry.push(b'=');
+        entry.extend(value.into_vec());
+        // The environment of a process holds no NUL.
+        CString::new(entry).ok()
+    };
+    environment.into_iter().filter_map(entry).collect()
 }

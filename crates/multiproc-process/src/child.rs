@@ -1,12 +1,14 @@
 //! The child's side: from the boot socket to the end.
 
+use crate::fork::{self, Ordered};
 use crate::function::{CallError, Remote, Returned};
 use crate::lock::Lock;
 use crate::panics::Panic;
-use crate::start::{Reply, Role, Settings, Start};
-use crate::{builder, executable, fork, hook, info};
+use crate::start::{Reply, Role, Settings, Start, StartFd};
+use crate::{builder, executable, hook, info};
 use multiproc_core::Deadline;
 use multiproc_core::codec::Encoded;
+use multiproc_core::sys::child::SharedWord;
 use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::sys::process;
 use multiproc_pipe::frame::{FrameError, Reader};
@@ -30,31 +32,42 @@ const WATCHER_STACK: usize = 64 << 10;
 static REPORT: Lock<Option<(u32, Arc<OwnedFd>)>> = Lock::new(None);
 
 /// Runs as a child; never returns. Must be called on the main thread before `main`, or at its top.
-pub(crate) fn run(mut socket: OwnedFd) -> ! {
+pub(crate) fn run(socket: OwnedFd) -> ! {
     process::ignore_sigpipe();
     process::open_missing_stdio();
-    // Whether this thread is fit for the user's code.
-    let mut whole = true;
-    loop {
-        // A failure to speak shows in a moment, when listening fails too.
-        let _ = reply(&socket, &Reply::Hello { id: process::id() }, &Encoded::default());
-        let (start, parcel) = match receive(&socket) {
-            Ok(received) => received,
-            Err(why) => give_up(&socket, &why),
-        };
-        tie(&start);
-        match start.role {
-            Role::Call(remote) => begin(socket, start, remote, parcel, whole),
-            Role::ForkServer => {
-                if process::thread_count() != 1 {
-                    let _ = reply(&socket, &Reply::HasThreads, &Encoded::default());
-                    process::exit_now(NOT_STARTED);
-                }
-                let _ = reply(&socket, &Reply::Returned, &Encoded::default());
-                drop((start, parcel));
-                (socket, whole) = fork::serve(socket);
-            }
+    let (start, parcel) = match receive(&socket) {
+        Ok(received) => received,
+        Err(why) => give_up(&socket, &why),
+    };
+    tie(&start);
+    match start.role {
+        Role::Call(remote) => begin(socket, start, remote, parcel, true),
+        Role::ForkServer(first_words) => {
+            drop((start.identity, start.parent, start.settings, parcel));
+            serve(socket, first_words)
         }
+    }
+}
+
+/// Serves as the fork server; goes on in its children.
+fn serve(socket: OwnedFd, word: StartFd) -> ! {
+    if process::thread_count() != 1 {
+        let _ = reply(&socket, &Reply::HasThreads, &Encoded::default());
+        process::exit_now(NOT_STARTED);
+    }
+    let opened = SharedWord::open(&*word.0);
+    // Its children have no use for the descriptor.
+    drop(word);
+    let first_words = match opened {
+        Ok(opened) => opened,
+        Err(error) => give_up(&socket, &format!("it cannot share memory with its parent: {error}")),
+    };
+    let _ = reply(&socket, &Reply::Returned, &Encoded::default());
+    let Ordered { socket, start, parcel, whole } = fork::serve(socket, first_words);
+    tie(&start);
+    match start.role {
+        Role::Call(remote) => begin(socket, start, remote, parcel, whole),
+        Role::ForkServer(_) => quit(&socket, "a fork server makes no fork servers"),
     }
 }
 
@@ -139,8 +152,10 @@ pub(crate) fn apply(settings: Settings) -> io::Result<()> {
     let told = |what: &str, result: io::Result<()>| {
         result.map_err(|error| io::Error::new(error.kind(), format!("cannot set {what}: {error}")))
     };
-    for (number, fd) in (0..).zip(settings.stdio.into_iter().flatten()) {
-        told("the standard descriptors", process::set_stdio(number, &*fd.0))?;
+    for (number, fd) in (0..).zip(settings.stdio) {
+        if let Some(fd) = fd {
+            told("the standard descriptors", process::set_stdio(number, &*fd.0))?;
+        }
     }
     if let Some(directory) = settings.directory {
         told("the directory", process::change_directory(&*directory.0))?;

@@ -13,42 +13,63 @@
 //!   those of handles, of the panic hook, of the codec's check in debug builds, of whatever else the program uses.
 #![expect(unsafe_code, reason = "calls clone and fork")]
 
-use crate::forkserver::REQUEST;
+use crate::start::{Order, Start};
 use crate::{child, executable, forkserver, info, panics, registry, spawner};
 use multiproc_core::Deadline;
-use multiproc_core::sys::child::{Duplicated, ThreadRecord, clone_sibling, fork};
+use multiproc_core::sys::child::{Duplicated, SharedWord, ThreadRecord, clone_sibling, fork};
+use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::sys::process;
-use multiproc_pipe::frame::{self, Reader};
+use multiproc_pipe::frame::{self, FrameError, Reader};
+use multiproc_pipe::parcel::{self, Parcel};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
-/// Makes children on request until the asker is gone; returns only in the children, with their boot socket, and
-/// whether the calling thread is fit for the user's code there.
+/// What a copy of the fork server is to do.
+pub(crate) struct Ordered {
+    pub(crate) socket: OwnedFd,
+    pub(crate) start: Start,
+    pub(crate) parcel: Parcel,
+    /// Whether the calling thread is fit for the user's code.
+    pub(crate) whole: bool,
+}
+
+/// Makes children on request until the asker is gone; returns only in the children, which have written their number
+/// into `first_words`.
 ///
 /// Must run on the only thread of its process.
-pub(crate) fn serve(control: OwnedFd) -> (OwnedFd, bool) {
+pub(crate) fn serve(control: OwnedFd, first_words: SharedWord) -> Ordered {
     // Whatever a child would do for the first time is better done once, here.
-    panics::prepare();
+    let _ = panics::catch(|| ());
     let record = ThreadRecord::of_this_thread();
     // A ctrl-C is meant for the program, not for its helper; a child gets what came for it since its first moment.
     let terminal = process::block_terminal_signals();
     process::set_thread_name(&forkserver::mark(process::id()));
     let mut reader = Reader::new();
     loop {
-        let boot = match reader.read(&control, REQUEST.len(), Deadline::NEVER) {
-            Ok(mut frame) if frame.body == REQUEST && frame.fds.len() == 1 => frame.fds.remove(0),
-            _ => process::exit_now(0),
+        // Read here and not in the copy, where each page that is touched for the first time costs.
+        let (order, parcel) = match receive(&mut reader, &control) {
+            Ok(received) => received,
+            Err(error) => {
+                // The stream is of no use any more.
+                let _ = frame::write(&control, &error.to_le_bytes(), &[], true);
+                process::exit_now(0)
+            }
         };
         // SAFETY:
         // - this process has one thread: `child::run` has counted, and this loop starts none;
         // - the copy returns from here; without a record it does its work on a thread of its own, as it is told.
         let answered = match unsafe { clone_sibling(record.as_ref()) } {
             Ok(Duplicated::Child) => {
+                first_words.raise(forkserver::first_words(order.number, process::id()));
                 process::restore_terminal_signals(&terminal);
-                return (boot, record.is_some());
+                let Order { boot, start, .. } = order;
+                let Some(socket) = Arc::into_inner(boot.0) else {
+                    unreachable!("decoded here, and not cloned")
+                };
+                return Ordered { socket, start, parcel, whole: record.is_some() };
             }
             Ok(Duplicated::Parent(pid, pidfd)) => {
-                drop(boot);
                 let id = pid.as_raw_nonzero().get().to_le_bytes();
                 frame::write(&control, &id, &[pidfd.as_fd()], true)
             }
@@ -58,6 +79,23 @@ pub(crate) fn serve(control: OwnedFd) -> (OwnedFd, bool) {
             process::exit_now(0);
         }
     }
+}
+
+/// The next order, or the number of the error that the asker is to be told.
+fn receive(reader: &mut Reader, control: &OwnedFd) -> Result<(Order, Parcel), i32> {
+    const EIO: i32 = 5;
+    const EMFILE: i32 = 24;
+    // A thread that sleeps in the reading itself is woken also when its last answer is read.
+    let _ = fd::poll_one(control, Interest::Read, Deadline::NEVER);
+    let mut parcel = match parcel::recv(reader, control, Deadline::NEVER) {
+        Ok(parcel) => parcel,
+        Err(FrameError::Eof | FrameError::Torn { .. }) => process::exit_now(0),
+        // Descriptors that found no room have no number of the system's.
+        Err(FrameError::Io(error)) => return Err(error.raw_os_error().unwrap_or(EMFILE)),
+        Err(_) => return Err(EIO),
+    };
+    let order = parcel.take_head().map_err(|_| EIO)?;
+    Ok((order, parcel))
 }
 
 /// Forks with our own locks held: the child's number and a descriptor of it in the parent, `None` in the child.

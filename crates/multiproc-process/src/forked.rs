@@ -5,15 +5,14 @@
 //! Unsafe is needed to call [`fork::plain`]; its condition is handed on to the caller of [`Builder::spawn_forked`].
 #![expect(unsafe_code, reason = "hands the conditions of fork on to its caller")]
 
-use crate::builder::{Description, Started};
+use crate::builder::{Description, Started, entries};
 use crate::error::{SpawnKind, not_made};
 use crate::function::{CallError, Returned};
 use crate::start::Identity;
-use crate::{Builder, Process, SpawnError, child, fork, hook, info, panics, registry};
+use crate::{Builder, Process, SpawnError, child, fork, hook, info, panics, registry, stdio};
 use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::sys::process;
 use multiproc_core::{Deadline, Message, codec};
-use multiproc_pipe::frame::Reader;
 use std::io::{IoSlice, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -49,7 +48,7 @@ impl Builder {
         let (description, pipes) = self.describe()?;
         // SAFETY: the caller answers for what the child does in `f`.
         let started = unsafe { start(description, args, f) }?;
-        Ok(Process::new(started.child, started.socket, started.reader, pipes))
+        Ok(Process::new(started.child, started.socket, pipes))
     }
 }
 
@@ -66,7 +65,7 @@ unsafe fn start<A, R: Message>(
     let parent = description.parent()?;
     let (ours, theirs) = fd::with_descriptors(fd::socket_pair)?;
     let Description { identity, environment, stdio, mut settings, .. } = description;
-    settings.stdio = Some(stdio);
+    settings.stdio = stdio::all(stdio)?.map(Some);
     // What can fail must not do so once there is a child; and a child of a program with other threads should do
     // nothing for the first time.
     registry::finish_at_exit()?;
@@ -78,14 +77,14 @@ unsafe fn start<A, R: Message>(
         registry::add(Arc::clone(&child))?;
         // Now it may begin. One that has been killed meanwhile does not hear it, which its status tells better.
         let _ = fd::send(&ours, &[IoSlice::new(GO)], &[], true);
-        return Ok(Started { child, socket: ours, reader: Reader::new() });
+        return Ok(Started { child, socket: ours });
     }
 
     drop(ours);
     // This is the only thread now.
     wait_for_go(&theirs, &parent.pidfd.0);
     let socket = Arc::new(theirs);
-    settings.environment = Some(environment);
+    settings.environment = Some(entries(environment));
     if let Err(error) = child::apply(settings).and_then(|()| bind(&identity, &parent.pidfd.0)) {
         child::quit(&socket, &error.to_string());
     }

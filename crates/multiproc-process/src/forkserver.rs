@@ -6,34 +6,32 @@
 //!
 //! ```text
 //! asker                         server                       child
-//! Start, arguments -> boot socket (they wait in its buffer)
-//! request, their end of it ->   clone                 ->     Hello -> boot socket; reads Start
+//! Order, arguments         ->   clone                 ->     its number -> shared word; goes on
 //!                            <- number, pidfd
 //! ```
 //!
-//! If the server dies before it answers, the boot socket tells whether there is a child: it says Hello before it
-//! does anything else, and where there is none the socket ends. So no start is ever done twice. A child that was
-//! killed before its Hello would be a zombie that nobody knows: until it has its orders it bears the mark of its
-//! server as its name, by which it is found.
+//! If the server dies before it answers, the word tells whether there is a child, which writes its number there
+//! before it does anything else; where there is none the boot socket ends, whose other end only it would hold. So no
+//! start is ever done twice. A child that was killed before it could write would be a zombie that nobody knows: until
+//! then it bears the mark of its server as its name, by which it is found.
 
+use crate::builder::Variable;
 use crate::error::not_made;
 use crate::lock::Lock;
 use crate::registry::{self, Child};
 use crate::spawner;
-use crate::start::Reply;
+use crate::start::{Order, Reply};
 use multiproc_core::Deadline;
-use multiproc_core::sys::child::{Pid, kill_and_reap};
-use multiproc_core::sys::fd;
+use multiproc_core::codec::Encoded;
+use multiproc_core::sys::child::{Pid, SharedWord, kill_and_reap};
+use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::sys::process::{self, Affinity, Credentials};
-use multiproc_pipe::frame::{self, FrameError, Reader};
+use multiproc_pipe::frame::{FrameError, Reader};
 use multiproc_pipe::parcel;
-use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, MutexGuard};
-
-/// What is asked of the server; the request's descriptor is the child's end of its boot socket.
-pub(crate) const REQUEST: &[u8] = b"child";
+use std::time::Duration;
 
 /// A running fork server.
 #[derive(Debug)]
@@ -42,8 +40,12 @@ pub(crate) struct Server {
     child: Arc<Child>,
     socket: OwnedFd,
     reader: Reader,
+    /// Where a child writes its number, first of all.
+    first_words: SharedWord,
+    /// How many orders it was given.
+    orders: u64,
     /// The environment that its children begin with.
-    environment: Vec<CString>,
+    environment: Vec<Variable>,
     /// The rights that they have.
     credentials: Credentials,
 }
@@ -78,6 +80,9 @@ pub(crate) enum State {
     Unusable,
 }
 
+/// How often a child that must be about to say its first words is listened to.
+const LOOK: Duration = Duration::from_millis(1);
+
 static STATE: Lock<State> = Lock::new(State::NotStarted);
 
 /// What came of the wish to use the server.
@@ -89,16 +94,22 @@ pub(crate) enum Wish {
     Unusable,
 }
 
+/// A server that was started and has not spoken yet.
+pub(crate) struct Newborn {
+    pub(crate) child: Arc<Child>,
+    /// Our end of its boot socket.
+    pub(crate) socket: OwnedFd,
+    pub(crate) first_words: SharedWord,
+    pub(crate) environment: Vec<Variable>,
+}
+
 /// Takes the server for oneself, starting it by `start` if there is none.
 ///
-/// `start` gives the server's child and our end of its boot socket.
 ///
 /// # Errors
 ///
 /// Those of `start`, and what the server said when it could not begin.
-pub(crate) fn running<E: From<io::Error>>(
-    start: impl FnOnce() -> Result<(Arc<Child>, OwnedFd, Vec<CString>), E>,
-) -> Result<Wish, E> {
+pub(crate) fn running<E: From<io::Error>>(start: impl FnOnce() -> Result<Newborn, E>) -> Result<Wish, E> {
     let mut state = STATE.lock();
     let usable = match &*state {
         State::Running(server) => server.is_good(),
@@ -110,7 +121,7 @@ pub(crate) fn running<E: From<io::Error>>(
             server.dismiss();
         }
         let credentials = Credentials::own();
-        let (child, socket, environment) = start()?;
+        let Newborn { child, socket, first_words, environment } = start()?;
         let mut reader = Reader::new();
         let greeting = greet(&mut reader, &socket);
         if !matches!(greeting, Ok(Greeting::Ready)) {
@@ -121,7 +132,16 @@ pub(crate) fn running<E: From<io::Error>>(
         match greeting? {
             Greeting::Ready => {
                 let owner = process::id();
-                *state = State::Running(Server { owner, child, socket, reader, environment, credentials });
+                *state = State::Running(Server {
+                    owner,
+                    child,
+                    socket,
+                    reader,
+                    first_words,
+                    orders: 0,
+                    environment,
+                    credentials,
+                });
             }
             Greeting::Died => return Ok(Wish::Died),
             Greeting::Threads => {
@@ -144,21 +164,16 @@ enum Greeting {
 
 /// Waits until the server is ready.
 fn greet(reader: &mut Reader, socket: &OwnedFd) -> io::Result<Greeting> {
-    loop {
-        let mut parcel = match parcel::recv(reader, socket, Deadline::NEVER) {
-            Ok(parcel) => parcel,
-            Err(FrameError::Eof | FrameError::Torn { .. }) => return Ok(Greeting::Died),
-            Err(error) => return Err(io::Error::other(format!("the fork server could not begin: {error}"))),
-        };
-        match parcel.take_head().map_err(io::Error::other)? {
-            Reply::Hello { .. } => {}
-            Reply::Returned => return Ok(Greeting::Ready),
-            Reply::HasThreads => return Ok(Greeting::Threads),
-            Reply::NotStarted(why) => {
-                return Err(io::Error::other(format!("the fork server could not begin: {why}")));
-            }
-            other => return Err(io::Error::other(format!("the fork server said {other:?}"))),
-        }
+    let mut parcel = match parcel::recv(reader, socket, Deadline::NEVER) {
+        Ok(parcel) => parcel,
+        Err(FrameError::Eof | FrameError::Torn { .. }) => return Ok(Greeting::Died),
+        Err(error) => return Err(io::Error::other(format!("the fork server could not begin: {error}"))),
+    };
+    match parcel.take_head().map_err(io::Error::other)? {
+        Reply::Returned => Ok(Greeting::Ready),
+        Reply::HasThreads => Ok(Greeting::Threads),
+        Reply::NotStarted(why) => Err(io::Error::other(format!("the fork server could not begin: {why}"))),
+        other => Err(io::Error::other(format!("the fork server said {other:?}"))),
     }
 }
 
@@ -187,7 +202,7 @@ impl ServerGuard {
     }
 
     /// Tells whether its children begin with this environment anyway.
-    pub(crate) fn has_environment(&mut self, environment: &[CString]) -> bool {
+    pub(crate) fn has_environment(&mut self, environment: &[Variable]) -> bool {
         self.server().environment == environment
     }
 
@@ -196,14 +211,34 @@ impl ServerGuard {
         Affinity::of_process(self.server().child.id).is_none_or(|own| own == *affinity)
     }
 
-    /// Makes a child with `theirs` as its boot socket; `ours` and its `reader` are the other end.
+    /// The number of the next order.
+    pub(crate) fn next_order(&mut self) -> u64 {
+        let server = self.server();
+        server.orders += 1;
+        server.orders
+    }
+
+    /// Makes a child; `ours` is our end of its boot socket.
     ///
     /// The guard must not be dropped before the child is registered: until then, a look for the lost finds it.
-    pub(crate) fn make(&mut self, theirs: OwnedFd, ours: &OwnedFd, reader: &mut Reader) -> io::Result<Made> {
+    pub(crate) fn make(&mut self, order: Order, arguments: &Encoded, ours: &OwnedFd) -> io::Result<Made> {
         let Server { socket, reader: answers, .. } = self.server();
-        let asked = frame::write(&*socket, REQUEST, &[theirs.as_fd()], true);
-        drop(theirs);
-        let answer = asked.map_err(FrameError::Io).and_then(|()| answers.read(&*socket, 64, Deadline::NEVER));
+        let number = order.number;
+        let sent = parcel::send(&*socket, &order, arguments, true);
+        // With it the child's end of its boot socket, of which the child's own must be the last.
+        drop(order);
+        let asked = match sent {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero) => {
+                let text = format!("the arguments cannot be handed over: {error}");
+                return Err(io::Error::new(error.kind(), text));
+            }
+            other => other,
+        };
+        // A thread that sleeps in the reading itself is woken also when its request is read.
+        let answer = asked
+            .and_then(|()| fd::poll_one(&*socket, Interest::Read, Deadline::NEVER))
+            .map_err(FrameError::Io)
+            .and_then(|_| answers.read(&*socket, 64, Deadline::NEVER));
         match answer {
             Ok(mut answer) => match (<[u8; 4]>::try_from(&answer.body[..]), answer.fds.pop()) {
                 (Ok(id), Some(pidfd)) => Ok(Made::Child(u32::from_le_bytes(id), pidfd)),
@@ -228,46 +263,63 @@ impl ServerGuard {
                 // It may only be deaf: what it makes of our request must be decided before we look.
                 let _ = server.child.signal(9);
                 server.child.wait(Deadline::NEVER)?;
-                orphan(ours, reader, server.child.id)
+                orphan(&server, number, ours)
             }
         }
     }
 }
+
+/// What a child writes first: the number of the order that made it, and its own.
+///
+/// A child that comes late does not hide that of the next order, since its word is the smaller one.
+pub(crate) fn first_words(order: u64, id: u32) -> u64 {
+    order << ID_BITS | u64::from(id)
+}
+
+/// Bits of a process' number; the kernel uses 22 of them.
+const ID_BITS: u32 = 24;
 
 /// The name of the server with this number, and of its children until they have their orders.
 pub(crate) fn mark(server: u32) -> String {
     format!("mp-fork-{server}")
 }
 
-/// Looks whether a server that died without an answer has made a child all the same.
-fn orphan(ours: &OwnedFd, reader: &mut Reader, server: u32) -> io::Result<Made> {
-    match parcel::recv(reader, ours, Deadline::NEVER) {
-        Ok(mut parcel) => match parcel.take_head() {
-            Ok(Reply::Hello { id }) => match fd::with_descriptors(|| process::open_pidfd(id)) {
-                Ok(pidfd) => Ok(Made::Child(id, pidfd)),
-                Err(error) => {
-                    // Nobody could wait for it: it must not run.
-                    if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw)
-                        && fd::is_out_of_descriptors(&error)
-                    {
-                        kill_and_reap(pid);
-                    }
-                    Err(error)
-                }
-            },
-            _ => Err(io::Error::other("the child's first words make no sense")),
-        },
-        Err(FrameError::Eof | FrameError::Torn { .. }) => {
-            let known = registry::ids();
-            for lost in process::children_named(&mark(server)) {
-                if !known.contains(&lost.as_raw_nonzero().get().cast_unsigned()) {
-                    kill_and_reap(lost);
-                }
-            }
-            Ok(Made::ServerDied)
+/// Looks whether a server that died without an answer has made a child all the same; `ours` is our end of that
+/// one's boot socket, whose other end is closed here.
+fn orphan(server: &Server, number: u64, ours: &OwnedFd) -> io::Result<Made> {
+    // Until the child has spoken or nobody holds the other end. It is about to do so, or dead already.
+    let mut gone = false;
+    let id = loop {
+        let word = server.first_words.load();
+        if word >> ID_BITS == number {
+            break u32::try_from(word & ((1 << ID_BITS) - 1)).ok();
         }
-        Err(error) => Err(io::Error::other(error)),
+        if gone {
+            break None;
+        }
+        gone = fd::poll_one(ours, Interest::Read, Deadline::after(LOOK))?;
+    };
+    if let Some(id) = id {
+        return match fd::with_descriptors(|| process::open_pidfd(id)) {
+            Ok(pidfd) => Ok(Made::Child(id, pidfd)),
+            Err(error) => {
+                // Nobody could wait for it: it must not run.
+                if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw)
+                    && fd::is_out_of_descriptors(&error)
+                {
+                    kill_and_reap(pid);
+                }
+                Err(error)
+            }
+        };
     }
+    let known = registry::ids();
+    for lost in process::children_named(&mark(server.child.id)) {
+        if !known.contains(&lost.as_raw_nonzero().get().cast_unsigned()) {
+            kill_and_reap(lost);
+        }
+    }
+    Ok(Made::ServerDied)
 }
 
 /// Ends the server, if this process has one.

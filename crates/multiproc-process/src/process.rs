@@ -105,16 +105,14 @@ impl<R: Message> Process<R> {
             Some((Reply::NotDecoded(why), _)) => Err(self.undecodable(&why)),
             Some((Reply::NotEncoded(message), _)) => Err(JoinError::Encode { message }),
             Some((Reply::NotStarted(message), _)) => Err(JoinError::NotStarted { message }),
-            Some((Reply::Hello { .. } | Reply::HasThreads, _)) | None => {
-                Err(match status.and_then(|status| status.signed()) {
-                    None => JoinError::Lost,
-                    Some(code @ 0..) => JoinError::Exited { code },
-                    Some(signal) => JoinError::Signaled {
-                        signal: -signal,
-                        core_dumped: status.is_some_and(|status| status.core_dumped()),
-                    },
-                })
-            }
+            Some((Reply::HasThreads, _)) | None => Err(match status.and_then(|status| status.signed()) {
+                None => JoinError::Lost,
+                Some(code @ 0..) => JoinError::Exited { code },
+                Some(signal) => JoinError::Signaled {
+                    signal: -signal,
+                    core_dumped: status.is_some_and(|status| status.core_dumped()),
+                },
+            }),
         }
     }
 
@@ -142,7 +140,6 @@ impl<R: Message> Process<R> {
             // stream is not waited for: a fork of the child may hold the other end open.
             match parcel::recv(&mut self.reader, &self.socket, Deadline::now()) {
                 Ok(mut parcel) => match parcel.take_head() {
-                    Ok(Reply::Hello { .. }) => {}
                     Ok(reply) => return Ok(Some((reply, parcel))),
                     Err(error) => return lost(&error),
                 },
@@ -156,8 +153,8 @@ impl<R: Message> Process<R> {
 }
 
 impl<R> Process<R> {
-    pub(crate) fn new(child: Arc<Child>, socket: OwnedFd, reader: Reader, pipes: Pipes) -> Process<R> {
-        Process { child, socket, reader, pipes, result: PhantomData }
+    pub(crate) fn new(child: Arc<Child>, socket: OwnedFd, pipes: Pipes) -> Process<R> {
+        Process { child, socket, reader: Reader::new(), pipes, result: PhantomData }
     }
 
     /// Waits for the end of the process and tells how it ended; the result stays where it is.

@@ -12,6 +12,16 @@ use std::io;
 /// The descriptors of a start are called this.
 pub(crate) type StartFd = Carried<{ u32::from_be_bytes(*b"strt") }>;
 
+/// Parent to fork server: a child to be made. The body of its parcel is the encoded arguments.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// Which order of this server it is, counted from 1.
+    pub(crate) number: u64,
+    /// The child's end of its boot socket.
+    pub(crate) boot: StartFd,
+    pub(crate) start: Start,
+}
+
 /// Parent to child: everything that the child must know. The body of its parcel is the encoded arguments.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start {
@@ -54,12 +64,12 @@ impl<'de> Deserialize<'de> for Build {
     }
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Role {
     /// Call this function and end.
     Call(Remote),
-    /// Make children on request.
-    ForkServer,
+    /// Make children on request; each says in this word that it exists, first of all.
+    ForkServer(StartFd),
 }
 
 /// Who the child is.
@@ -83,10 +93,10 @@ pub(crate) struct ParentIdentity {
 }
 
 /// What the child sets up for itself before anything of the user's runs.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Settings {
     /// The standard descriptors, where exec has not put them in place.
-    pub(crate) stdio: Option<[StartFd; 3]>,
+    pub(crate) stdio: [Option<StartFd>; 3],
     /// The whole environment, where exec has not put it in place.
     pub(crate) environment: Option<Vec<CString>>,
     pub(crate) directory: Option<StartFd>,
@@ -102,10 +112,6 @@ pub(crate) struct Settings {
 /// Child to parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
-    /// The child exists; it has run nothing yet.
-    Hello {
-        id: u32,
-    },
     /// The function returned; the body of the parcel is the encoded result.
     Returned,
     Panicked(Panic),

@@ -1,3 +1,5 @@
+use crate::builder::carried;
+use crate::start::StartFd;
 use multiproc_core::sys::fd;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
@@ -58,14 +60,15 @@ pub(crate) struct Pipes {
     pub(crate) stderr: Option<PipeReader>,
 }
 
-/// Makes the child's three descriptors, with numbers high enough to be out of the way, and the parent's ends.
-pub(crate) fn open([stdin, stdout, stderr]: [Stdio; 3]) -> io::Result<([OwnedFd; 3], Pipes)> {
+/// Makes the child's three descriptors, with numbers high enough to be out of the way, and the parent's ends; `None`
+/// is for nothing to read or to write.
+pub(crate) fn open([stdin, stdout, stderr]: [Stdio; 3]) -> io::Result<([Option<OwnedFd>; 3], Pipes)> {
     let mut pipes = Pipes::default();
     let stdin = match stdin.0 {
         Kind::Piped => {
             let (reader, writer) = fd::with_descriptors(io::pipe)?;
             pipes.stdin = Some(writer);
-            dup_high(reader)?
+            Some(dup_high(reader)?)
         }
         other => plain(other, io::stdin())?,
     };
@@ -73,7 +76,7 @@ pub(crate) fn open([stdin, stdout, stderr]: [Stdio; 3]) -> io::Result<([OwnedFd;
         Kind::Piped => {
             let (reader, writer) = fd::with_descriptors(io::pipe)?;
             *pipe(&mut pipes) = Some(reader);
-            dup_high(writer)
+            dup_high(writer).map(Some)
         }
         other => plain(other, own),
     };
@@ -86,6 +89,7 @@ fn dup_high(fd: impl AsFd) -> io::Result<OwnedFd> {
     fd::with_descriptors(|| fd::dup_high(&fd))
 }
 
+/// Opens what has nothing to read and takes what is written.
 fn open_null() -> io::Result<OwnedFd> {
     let null = fd::with_descriptors(fd::open_null).map_err(|error| {
         let advice = "make that device, or name what the process shall have as its standard descriptors";
@@ -94,14 +98,20 @@ fn open_null() -> io::Result<OwnedFd> {
     dup_high(null?)
 }
 
-fn plain(kind: Kind, own: impl AsFd) -> io::Result<OwnedFd> {
+/// Opens what has nothing to read or to write for those that are `None`.
+pub(crate) fn all([stdin, stdout, stderr]: [Option<StartFd>; 3]) -> io::Result<[StartFd; 3]> {
+    let or_null = |fd: Option<StartFd>| fd.map_or_else(|| open_null().map(carried), Ok);
+    Ok([or_null(stdin)?, or_null(stdout)?, or_null(stderr)?])
+}
+
+fn plain(kind: Kind, own: impl AsFd) -> io::Result<Option<OwnedFd>> {
     match kind {
-        Kind::Fd(fd) => dup_high(fd),
+        Kind::Fd(fd) => dup_high(fd).map(Some),
         Kind::Inherit => match dup_high(own) {
             // The parent has closed its own.
-            Err(error) if error.raw_os_error() == Some(EBADF) => open_null(),
-            other => other,
+            Err(error) if error.raw_os_error() == Some(EBADF) => Ok(None),
+            other => other.map(Some),
         },
-        Kind::Null | Kind::Piped => open_null(),
+        Kind::Null | Kind::Piped => Ok(None),
     }
 }

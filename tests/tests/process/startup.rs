@@ -28,7 +28,7 @@ fn killed_at_random_while_starting() {
                     for id in newcomers.arrivals() {
                         // Delays from nothing to longer than a start takes, in no order.
                         spared = spared.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                        let at = Instant::now() + Duration::from_micros((spared >> 33) % 2500);
+                        let at = Instant::now() + Duration::from_micros((spared >> 33) % 1000);
                         while Instant::now() < at {
                             std::hint::spin_loop();
                         }

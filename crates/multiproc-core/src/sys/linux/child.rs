@@ -14,6 +14,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_ulong, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The number under which an executed child finds its end of the start-up socket.
 pub const BOOT_FD: RawFd = 3;
@@ -430,4 +431,54 @@ fn exit_info(pidfd: BorrowedFd<'_>) -> Option<End> {
     } else {
         End::Signaled { signal, core_dumped: info.exit_code & 0x80 != 0 }
     })
+}
+
+/// A number in memory that a process shares with others: what one says before it dies, the other reads after that.
+#[derive(Debug)]
+pub struct SharedWord(memmap2::MmapRaw);
+
+impl SharedWord {
+    /// Makes one, and the descriptor by which others [`open`](Self::open) it.
+    ///
+    /// # Errors
+    ///
+    /// The system's: no memory or no descriptor left.
+    pub fn create() -> io::Result<(SharedWord, OwnedFd)> {
+        let fd = super::memory::create_memfd("multiproc-word")?;
+        super::memory::allocate(&fd, size_of::<AtomicU64>() as u64)?;
+        Ok((SharedWord::open(&fd)?, fd))
+    }
+
+    /// Opens the one behind `fd`.
+    ///
+    /// # Errors
+    ///
+    /// The system's; `InvalidData` where it holds no number.
+    pub fn open(fd: impl AsFd) -> io::Result<SharedWord> {
+        let map = memmap2::MmapRaw::map_raw(fd.as_fd().as_raw_fd())?;
+        if map.len() < size_of::<AtomicU64>() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a shared number that is too short"));
+        }
+        Ok(SharedWord(map))
+    }
+
+    fn word(&self) -> &AtomicU64 {
+        // SAFETY:
+        // - the mapping is as long as the number at least, and begins on a page, so it is aligned;
+        // - every bit pattern is a number; others reach it only as an atomic, too;
+        // - it is mapped as long as `self` lives, which the reference does not outlive.
+        unsafe { AtomicU64::from_ptr(self.0.as_mut_ptr().cast()) }
+    }
+
+    /// Writes the number, unless a higher one is there.
+    pub fn raise(&self, number: u64) {
+        // Relaxed: the number is all that is told, and who reads it looks until it is there or can no more come.
+        self.word().fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Reads the number.
+    pub fn load(&self) -> u64 {
+        // Relaxed: see `raise`.
+        self.word().load(Ordering::Relaxed)
+    }
 }
