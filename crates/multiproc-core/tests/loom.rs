@@ -33,6 +33,9 @@ fn a_bell_loses_no_reason() {
         for ringer in ringers {
             ringer.join().unwrap();
         }
-        assert!(seen == [true, true] || is_ringing(&bell), "a reason is there, nobody saw it, and the bell is silent");
+        assert!(
+            seen == [true, true] || is_ringing(&bell),
+            "a reason is there, nobody saw it, and the bell is silent"
+        );
     });
 }

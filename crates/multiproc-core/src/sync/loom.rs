@@ -89,6 +89,14 @@ pub(crate) mod thread {
         true
     }
 
+    pub fn process_id() -> u64 {
+        id()
+    }
+
+    pub fn process_is_alive(_: u64) -> bool {
+        true
+    }
+
     pub fn watch(_: Futex<'_>) -> usize {
         0
     }

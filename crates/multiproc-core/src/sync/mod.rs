@@ -9,8 +9,11 @@
 //!
 //! Plain flags and counters, which order nothing, use `std`.
 
+use crate::Deadline;
+use std::time::Duration;
+
 #[cfg(loom)]
-#[expect(missing_docs, missing_debug_implementations, reason = "as in `sys`")]
+#[expect(missing_docs, reason = "as in `sys`")]
 mod loom;
 #[cfg(multiproc_model)]
 pub mod model;
@@ -41,21 +44,58 @@ pub mod futex {
 /// Who a thread is and what the kernel does when it dies, see [`sys::thread`](crate::sys::thread).
 pub mod thread {
     #[cfg(loom)]
-    pub use super::loom::thread::{hold, id, is_alive, let_go, watch, watch_again};
+    pub use super::loom::thread::{
+        hold, id, is_alive, let_go, process_id, process_is_alive, watch, watch_again,
+    };
     #[cfg(multiproc_model)]
-    pub use super::model::thread::{hold, id, is_alive, let_go, watch, watch_again};
+    pub use super::model::thread::{
+        hold, id, is_alive, let_go, process_id, process_is_alive, watch, watch_again,
+    };
     pub use crate::sys::thread::NUMBER;
     #[cfg(not(any(loom, multiproc_model)))]
-    pub use crate::sys::thread::{hold, id, is_alive, let_go, watch, watch_again};
+    pub use crate::sys::thread::{
+        hold, id, is_alive, let_go, process_id, process_is_alive, watch, watch_again,
+    };
 }
 
-/// How long a thread sleeps before it looks for itself, whatever it was told or not told.
+/// How long one call sleeps before it looks for itself, whatever it was told or not told.
 ///
-/// `None` lets it sleep for ever, which tests want: a bound hides a wake-up that was lost.
-pub fn longest_sleep() -> Option<std::time::Duration> {
-    use std::sync::atomic::Ordering::Relaxed;
-    (!UNBOUNDED.load(Relaxed)).then_some(LONGEST_SLEEP)
+/// A few milliseconds first, then twice as long each time, up to 100: who comes just after a death does not wait
+/// long for it to be found, and who idles costs ten looks a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    deadline: Deadline,
+    next: Duration,
 }
+
+impl Patience {
+    /// For a call that gives up at the deadline.
+    pub const fn until(deadline: Deadline) -> Patience {
+        Patience { deadline, next: SHORTEST_SLEEP }
+    }
+
+    /// The bound of the next sleep; `None` is none, since tests want a lost wake-up to be seen.
+    ///
+    /// # Errors
+    ///
+    /// There is no time left.
+    pub fn next_sleep(&mut self) -> Result<Option<Duration>, TimedOut> {
+        let remaining = self.deadline.remaining();
+        if remaining.is_some_and(|remaining| remaining.is_zero()) {
+            return Err(TimedOut);
+        }
+        if UNBOUNDED.load(std::sync::atomic::Ordering::Relaxed) {
+            return Ok(remaining);
+        }
+        let bound = self.next;
+        self.next = (bound * 2).min(LONGEST_SLEEP);
+        Ok(Some(remaining.map_or(bound, |remaining| remaining.min(bound))))
+    }
+}
+
+/// The deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut;
 
 /// Lets threads of this process sleep without bound, or not; for tests.
 #[doc(hidden)]
@@ -63,5 +103,6 @@ pub fn sleep_without_bound(unbounded: bool) {
     UNBOUNDED.store(unbounded, std::sync::atomic::Ordering::Relaxed);
 }
 
-const LONGEST_SLEEP: std::time::Duration = std::time::Duration::from_millis(100);
+const SHORTEST_SLEEP: Duration = Duration::from_millis(2);
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 static UNBOUNDED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);

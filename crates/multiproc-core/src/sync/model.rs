@@ -207,6 +207,16 @@ pub mod thread {
         machine().is_none_or(|machine| machine.is_alive(id))
     }
 
+    /// Who the caller's process is: itself.
+    pub fn process_id() -> u64 {
+        id()
+    }
+
+    /// Whether that one lives.
+    pub fn process_is_alive(id: u64) -> bool {
+        is_alive(id)
+    }
+
     /// Makes the kernel look at a word if the caller dies.
     pub fn watch(word: Futex<'_>) -> usize {
         let machine = machine().expect(OUTSIDE);

@@ -18,7 +18,9 @@
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use multiproc_core::sync::futex::{self, Change, Futex, Wake};
-use multiproc_core::sync::{longest_sleep, thread};
+use multiproc_core::sync::{Patience, thread};
+
+use super::DeathBell;
 
 const SLEEPERS: u32 = 1 << 1;
 const ONE: u32 = 1 << 2;
@@ -130,27 +132,16 @@ impl WaitCell {
         mut look: impl FnMut(),
     ) -> bool {
         let watched = thread::watch(bell.futex());
+        let mut patience = Patience::until(deadline);
         let is_ready = loop {
             // CELL: Acquire, partner of the Release in `publish`: a change before this is seen by `ready`.
             let word = self.word.fetch_or(SLEEPERS, Ordering::Acquire) | SLEEPERS;
             if ready() {
                 break true;
             }
-            let remaining = deadline.remaining();
-            if remaining.is_some_and(|remaining| remaining.is_zero()) {
-                break false;
-            }
-            let bound = [remaining, longest_sleep()].into_iter().flatten().min();
-            let wake = futex::wait_any(&[(self.futex(), word), (bell.futex(), 0)], bound)
-                .unwrap_or_else(|| futex::wait(self.futex(), word, bound));
-            match wake {
-                Wake::Woken(1) => {
-                    // The kernel woke one; it may die before it has looked, or while it owns a lock.
-                    futex::wake(bell.futex(), u32::MAX);
-                    look();
-                }
-                Wake::TimedOut => look(),
-                Wake::Woken(_) | Wake::Changed => {}
+            let Ok(bound) = patience.next_sleep() else { break false };
+            if matches!(bell.wait_beside(self.futex(), word, bound), Wake::Woken(1) | Wake::TimedOut) {
+                look();
             }
         };
         thread::watch_again(watched);
@@ -162,35 +153,8 @@ impl WaitCell {
     }
 }
 
-/// A word that is always 0, and of which the kernel wakes one sleeper if a thread that it watches it for dies.
-#[derive(Debug)]
-#[repr(C)]
-pub struct DeathBell {
-    word: AtomicU32,
-    reserved: u32,
-}
-
-impl DeathBell {
-    /// A silent bell.
-    #[cfg(not(loom))]
-    pub const fn new() -> DeathBell {
-        DeathBell { word: AtomicU32::new(0), reserved: 0 }
-    }
-
-    /// A silent bell.
-    #[cfg(loom)]
-    pub fn new() -> DeathBell {
-        DeathBell { word: AtomicU32::new(0), reserved: 0 }
-    }
-
-    /// The word to watch.
-    pub fn futex(&self) -> Futex<'_> {
-        (&self.word).into()
-    }
-}
-
-impl Default for DeathBell {
-    fn default() -> DeathBell {
-        DeathBell::new()
+impl Default for WaitCell {
+    fn default() -> WaitCell {
+        WaitCell::new(0)
     }
 }

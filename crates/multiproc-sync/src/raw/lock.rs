@@ -25,14 +25,16 @@
 //! memory.
 //!
 //! Where the kernel does not see a death (no list head, a filter, a lock that is not the last one that its thread
-//! took), sleepers look for the owner themselves whenever their bounded sleep ends.
+//! took), sleepers look for the owner themselves whenever their bounded sleep ends, or a [`DeathBell`] rings.
 //!
 //! The model of kills tries this file with kills at every step; `tests/loom.rs` tries its orderings.
 
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering, fence};
 use multiproc_core::sync::futex::{self, Change, Futex, Wake};
-use multiproc_core::sync::{longest_sleep, thread};
+use multiproc_core::sync::{Patience, thread};
+
+use super::DeathBell;
 
 const DIED: u64 = 1 << 30;
 const SLEEPERS: u64 = 1 << 31;
@@ -129,6 +131,30 @@ impl Lock {
         thread::let_go(self.futex());
     }
 
+    /// Takes the lock for a few steps, while the kernel watches a bell and not the lock.
+    ///
+    /// Who dies with it is found by those who hear the bell.
+    #[inline]
+    pub(super) fn lock_beside(&self, bell: &DeathBell) -> Acquired {
+        let me = thread::id();
+        // LOCK: Acquire, as in `acquire`.
+        match self.word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Acquired::Clean,
+            // Without a deadline it comes to an end.
+            Err(_) => loop {
+                if let Some(acquired) = self.acquire_slowly(me, Deadline::NEVER, Some(bell)) {
+                    break acquired;
+                }
+            },
+        }
+    }
+
+    /// Releases what [`lock_beside`](Self::lock_beside) took.
+    #[inline]
+    pub(super) fn unlock_beside(&self) {
+        self.release(thread::id());
+    }
+
     /// Tells whether the calling thread owns it.
     pub fn is_mine(&self) -> bool {
         // Only this thread writes its own number, and the kernel after its death.
@@ -144,12 +170,13 @@ impl Lock {
         // LOCK: Acquire, partner of the Release in `release`, of the fence there, and of the kernel's store.
         match self.word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => Some(Acquired::Clean),
-            Err(_) => self.acquire_slowly(me, deadline),
+            Err(_) => self.acquire_slowly(me, deadline, None),
         }
     }
 
     #[cold]
-    fn acquire_slowly(&self, me: u64, deadline: Deadline) -> Option<Acquired> {
+    fn acquire_slowly(&self, me: u64, deadline: Deadline, bell: Option<&DeathBell>) -> Option<Acquired> {
+        let mut patience = Patience::until(deadline);
         loop {
             if let Some(acquired) = self.try_acquire(me) {
                 return Some(acquired);
@@ -158,18 +185,18 @@ impl Lock {
             if seen & thread::NUMBER == 0 {
                 continue;
             }
-            let remaining = deadline.remaining();
-            if remaining.is_some_and(|remaining| remaining.is_zero()) {
-                return None;
-            }
+            let Ok(bound) = patience.next_sleep() else { return None };
             let asleep = seen | SLEEPERS;
             if seen != asleep
                 && self.word.compare_exchange(seen, asleep, Ordering::Relaxed, Ordering::Relaxed).is_err()
             {
                 continue;
             }
-            let bound = [remaining, longest_sleep()].into_iter().flatten().min();
-            if futex::wait(self.futex(), asleep as u32, bound) == Wake::TimedOut {
+            let wake = match bell {
+                Some(bell) => bell.wait_beside(self.futex(), asleep as u32, bound),
+                None => futex::wait(self.futex(), asleep as u32, bound),
+            };
+            if matches!(wake, Wake::TimedOut | Wake::Woken(1)) {
                 self.release_of_the_dead();
             }
         }
@@ -193,7 +220,7 @@ impl Lock {
 
     /// Does what the kernel would have done, if the owner is dead and the kernel did not see it.
     #[cold]
-    fn release_of_the_dead(&self) {
+    pub(super) fn release_of_the_dead(&self) {
         let seen = self.word.load(Ordering::Relaxed);
         let owner = seen & !(SLEEPERS | DIED);
         if seen & thread::NUMBER != 0 && !thread::is_alive(owner) {

@@ -1,10 +1,15 @@
-//! The two words that everything here, and the queues above, are made of.
+//! The words that everything here, and the queues above, are made of.
 //!
 //! [`Lock`] guards shared state for a few instructions or for as long as a user holds it. [`WaitCell`] is a number
-//! that changes in one step together with the wake-up of whoever waits for the change.
+//! that changes in one step together with the wake-up of whoever waits for the change. A [`DeathBell`] tells sleepers
+//! of a death. [`Monitor`] is one of each.
 
+mod bell;
 mod cell;
 mod lock;
+mod monitor;
 
-pub use cell::{DeathBell, WaitCell};
+pub use bell::DeathBell;
+pub use cell::WaitCell;
 pub use lock::{Acquired, Lock, Locked};
+pub use monitor::{Entered, Monitor};

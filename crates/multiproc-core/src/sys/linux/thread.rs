@@ -18,7 +18,7 @@ use super::futex::Futex;
 use std::cell::Cell;
 use std::mem::offset_of;
 use std::sync::Once;
-use std::sync::atomic::{Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 /// The registered head, `struct robust_list_head` of `linux/futex.h`.
 #[repr(C)]
@@ -127,10 +127,29 @@ extern "C" fn forget_thread() {
     forget();
 }
 
+static PROCESS: AtomicU64 = AtomicU64::new(0);
+
+/// Who the calling process is, as [`id`] tells it of a thread.
+#[inline]
+pub fn process_id() -> u64 {
+    match PROCESS.load(Ordering::Relaxed) {
+        0 => {
+            // Also what makes a forked child forget.
+            id();
+            let number = super::process::id();
+            let id = u64::from(number) | u64::from(start(number).unwrap_or(0)) << 32;
+            PROCESS.store(id, Ordering::Relaxed);
+            id
+        }
+        id => id,
+    }
+}
+
 /// Forgets who the thread was; a child that was made without the C library's `fork` calls it first of all.
 ///
 /// Nothing that its parent held is its own.
 pub fn forget() {
+    PROCESS.store(0, Ordering::Relaxed);
     ME.with(|me| {
         me.id.set(0);
         me.count.set(0);
@@ -220,39 +239,53 @@ fn with_me<R>(f: impl FnOnce(&Me) -> R) -> R {
 
 /// Tells whether the thread that had this [`id`] still runs; in doubt, that it does.
 pub fn is_alive(id: u64) -> bool {
-    let number = (id & NUMBER) as u32;
+    still_runs(id, |stat| !stat.is_zombie)
+}
+
+/// Tells whether the process that had this [`process_id`] still runs; in doubt, that it does.
+pub fn process_is_alive(id: u64) -> bool {
+    // Its first thread may have ended before the others.
+    still_runs(id, |stat| !stat.is_zombie || stat.threads > 1)
+}
+
+fn still_runs(id: u64, runs: impl FnOnce(&Stat) -> bool) -> bool {
+    let (number, known) = ((id & NUMBER) as u32, (id >> 32) as u32);
     let Ok(signed) = i32::try_from(number) else { return true };
     // SAFETY: signal 0 is sent to nobody.
     let result = unsafe { libc::syscall(libc::SYS_tkill, signed, 0) };
     if result != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH) {
         return false;
     }
-    match (start(number), (id >> 32) as u32) {
-        (Some(start), known) if known != 0 => start == known,
-        _ => true,
-    }
+    stat(number).is_none_or(|stat| runs(&stat) && (known == 0 || stat.start == known))
 }
 
-/// When the thread of this number started, in the kernel's ticks, or `None` if it cannot be told.
-///
-/// A zombie's is 0, which is no living thread's: only the machine's first ones could have it.
+/// What the kernel tells of a thread.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    is_zombie: bool,
+    /// How many threads its process has.
+    threads: u32,
+    /// When it started, in ticks, and never 0.
+    start: u32,
+}
+
+/// When the thread of this number started, or `None` if it cannot be told.
 fn start(number: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{number}/task/{number}/stat")).or_else(|_| {
-        // Not the first thread of its process: only its process' folder has it, and that of every thread.
-        std::fs::read_to_string(format!("/proc/{number}/stat"))
-    });
-    parse_start(&stat.ok()?)
+    Some(stat(number)?.start)
 }
 
-/// Fields 3 and 22 of `/proc/PID/stat`; the second one is a name that may hold anything.
-fn parse_start(stat: &str) -> Option<u32> {
+fn stat(number: u32) -> Option<Stat> {
+    parse(&std::fs::read_to_string(format!("/proc/{number}/task/{number}/stat")).ok()?)
+}
+
+/// Fields 3, 20 and 22 of `/proc/PID/stat`; the second one is a name that may hold anything.
+fn parse(stat: &str) -> Option<Stat> {
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
-    match fields.next()? {
-        "Z" | "X" | "x" => Some(0),
-        // 2^32 ticks of 10 ms are more than a year: who meets the same number again at the same moment of
-        // another one is taken for alive, and the kernel's word decides.
-        _ => Some(fields.nth(18)?.parse::<u64>().ok()? as u32 | 1),
-    }
+    let is_zombie = matches!(fields.next()?, "Z" | "X" | "x");
+    let threads = fields.nth(16)?.parse().ok()?;
+    // 2^32 ticks of 10 ms are more than a year. Odd, so that none is 0.
+    let start = fields.nth(1)?.parse::<u64>().ok()? as u32 | 1;
+    Some(Stat { is_zombie, threads, start })
 }
 
 #[cfg(test)]
@@ -283,9 +316,10 @@ mod tests {
     #[test]
     fn names_with_brackets_and_zombies_are_read() {
         let line = "7 (a) R (b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456 1 2";
-        assert_eq!(parse_start(line), Some(123_456 | 1));
-        assert_eq!(parse_start(&line.replace(") S", ") Z")), Some(0));
-        assert_eq!(parse_start("7 (a"), None);
+        let read = Stat { is_zombie: false, threads: 1, start: 123_457 };
+        assert_eq!(parse(line), Some(read));
+        assert!(parse(&line.replace(") S", ") Z")).unwrap().is_zombie);
+        assert_eq!(parse("7 (a"), None);
     }
 
     #[test]
