@@ -1,0 +1,112 @@
+//! State that several processes change and wait for, and that outlives each of them.
+//!
+//! A lock, a number that is published, and a bell. The number is the truth: whoever owns the lock may change other
+//! words, but they have no meaning before the number says so, or it names the one change that is to be made to them
+//! (which the next owner makes, again if need be). So one that dies with the lock has done its change or has not.
+//!
+//! From the beginning of an operation to its end the kernel watches the bell, and everybody who sleeps, for the lock
+//! or for the number, sleeps on the bell too: so a death is heard at once if anybody sleeps. Who comes later finds it
+//! when its first short sleep ends.
+
+use super::{DeathBell, Lock, WaitCell};
+use multiproc_core::Deadline;
+use multiproc_core::sync::thread;
+
+/// A lock, a published number and a bell; 48 bytes, all zeros is a valid one.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Monitor {
+    lock: Lock,
+    bell: DeathBell,
+    cell: WaitCell,
+}
+
+/// The lock of a [`Monitor`], owned until this is dropped.
+#[derive(Debug)]
+pub struct Entered<'a> {
+    monitor: &'a Monitor,
+    watched: usize,
+}
+
+impl Monitor {
+    /// A monitor whose number is `value`.
+    #[cfg(not(loom))]
+    pub const fn new(value: u64) -> Monitor {
+        Monitor { lock: Lock::new(), bell: DeathBell::new(), cell: WaitCell::new(value) }
+    }
+
+    /// A monitor whose number is `value`.
+    #[cfg(loom)]
+    pub fn new(value: u64) -> Monitor {
+        Monitor { lock: Lock::new(), bell: DeathBell::new(), cell: WaitCell::new(value) }
+    }
+
+    /// The number, without the lock.
+    #[inline]
+    pub fn value(&self) -> u64 {
+        self.cell.read()
+    }
+
+    /// The bell that everybody who sleeps here hears.
+    pub fn bell(&self) -> &DeathBell {
+        &self.bell
+    }
+
+    /// Takes the lock for a few steps: memory and atomics only.
+    #[inline]
+    pub fn enter(&self) -> Entered<'_> {
+        let watched = thread::watch(self.bell.futex());
+        // What the dead one had in mind is of no account, see above.
+        let _ = self.lock.lock_beside(&self.bell);
+        Entered { monitor: self, watched }
+    }
+
+    /// Waits until the number is `ready`, and tells whether it is; `false` means that the deadline passed first.
+    ///
+    /// `look` is called when somebody has died, and now and then: it looks for the dead and undoes what they hold. The
+    /// caller owns no lock.
+    pub fn wait(
+        &self,
+        deadline: Deadline,
+        mut ready: impl FnMut(u64) -> bool,
+        mut look: impl FnMut(),
+    ) -> bool {
+        self.cell.wait(
+            &self.bell,
+            deadline,
+            || ready(self.cell.read()),
+            || {
+                self.lock.release_of_the_dead();
+                look();
+            },
+        )
+    }
+}
+
+impl Entered<'_> {
+    /// The number.
+    #[inline]
+    pub fn value(&self) -> u64 {
+        self.monitor.cell.read_as_writer()
+    }
+
+    /// Changes the number and wakes everybody who waits for it, in one step.
+    #[inline]
+    pub fn publish(&self, value: u64) {
+        self.monitor.cell.publish(value);
+    }
+
+    /// Changes the number, and leaves asleep who waits.
+    #[inline]
+    pub fn publish_quietly(&self, value: u64) {
+        self.monitor.cell.publish_quietly(value);
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.monitor.lock.unlock_beside();
+        thread::watch_again(self.watched);
+    }
+}
