@@ -12,6 +12,26 @@ pub struct Explorer {
     time_outs: bool,
 }
 
+/// A state in which nobody can go on, since each process has ended, was killed or sleeps.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// Who was killed.
+    pub dead: Vec<bool>,
+    /// Who sleeps.
+    pub asleep: Vec<bool>,
+}
+
+impl End {
+    /// Objects to anybody sleeping.
+    ///
+    /// # Errors
+    ///
+    /// Somebody sleeps.
+    pub fn nobody_sleeps(&self) -> Result<(), String> {
+        if self.asleep.contains(&true) { Err(format!("hang: {self:?}")) } else { Ok(()) }
+    }
+}
+
 /// What an exploration went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -19,7 +39,7 @@ pub struct Figures {
     pub states: usize,
     /// Steps and kills from one of them to another.
     pub transitions: usize,
-    /// States in which all processes had ended.
+    /// States in which nobody could go on, and that was right.
     pub ends: usize,
     /// States from which only the end of a bounded sleep led on.
     pub stuck: usize,
@@ -109,21 +129,21 @@ impl Explorer {
         Explorer { limit, ..self }
     }
 
-    /// Lets bounded sleeps end where nobody else can go on; without this such a state is a failure.
+    /// Lets bounded sleeps end where somebody sleeps who should not; without this such a state is a failure.
     #[must_use]
     pub fn time_outs(self) -> Explorer {
         Explorer { time_outs: true, ..self }
     }
 
-    /// Visits every state; `check` is asked in each one in which all have ended, with who was killed.
+    /// Visits every state; `check` is asked in each one in which nobody can go on whether it should be so.
     ///
     /// # Errors
     ///
-    /// A state in which somebody sleeps and nobody can go on, a panic of a process, or what `check` found.
+    /// A panic of a process, or what `check` found.
     pub fn explore(
         &self,
         program: impl Fn(usize) + 'static,
-        check: impl Fn(&[bool]) -> Result<(), String>,
+        check: impl Fn(&End) -> Result<(), String>,
     ) -> Result<Figures, Box<Failure>> {
         let world = world();
         // Panics of processes are reported as failures.
@@ -182,7 +202,7 @@ impl Explorer {
         figures: &mut Figures,
         taken: Move,
         kills: usize,
-        check: &impl Fn(&[bool]) -> Result<(), String>,
+        check: &impl Fn(&End) -> Result<(), String>,
     ) -> Result<(), Box<Failure>> {
         let world = world();
         let fail = |what: String, path: &[Node], figures: &Figures| {
@@ -220,17 +240,17 @@ impl Explorer {
                 .map(|(at, _)| Move::Run(at, 0)),
         );
         if moves.len() == killable {
-            if states.iter().any(|state| matches!(state, State::Asleep(_))) {
-                if !self.time_outs {
-                    let states: Vec<_> = states.iter().map(|state| format!("{state:x?}")).collect();
-                    return Err(fail(format!("nobody can go on ({})", states.join(", ")), path, figures));
+            let end = End {
+                dead: states.iter().map(|state| *state == State::Dead).collect(),
+                asleep: states.iter().map(|state| matches!(state, State::Asleep(_))).collect(),
+            };
+            match check(&end) {
+                Ok(()) => figures.ends += 1,
+                Err(_) if self.time_outs && end.asleep.contains(&true) => {
+                    figures.stuck += 1;
+                    moves.push(Move::TimeOut);
                 }
-                figures.stuck += 1;
-                moves.push(Move::TimeOut);
-            } else {
-                figures.ends += 1;
-                let dead: Vec<bool> = states.iter().map(|state| *state == State::Dead).collect();
-                check(&dead).map_err(|what| fail(what, path, figures))?;
+                Err(what) => return Err(fail(what, path, figures)),
             }
         }
         path.push(Node { snapshot, kills, moves, taken });

@@ -19,5 +19,5 @@ mod explore;
 mod fiber;
 mod machine;
 
-pub use explore::{Explorer, Failure, Figures};
+pub use explore::{End, Explorer, Failure, Figures};
 pub use machine::shared;

@@ -27,7 +27,7 @@ fn operate() {
 fn explore(processes: usize, operations: usize, kills: usize) {
     let figures = Explorer::new(processes)
         .kills(kills)
-        .explore(move |_| (0..operations).for_each(|_| operate()), |_| Ok(()))
+        .explore(move |_| (0..operations).for_each(|_| operate()), |end| end.nobody_sleeps())
         .unwrap_or_else(|failure| panic!("{failure}"));
     println!("lock: {processes} processes, {operations} operations, {kills} kills: {figures:?}");
     assert!(figures.complete);
