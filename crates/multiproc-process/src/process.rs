@@ -87,9 +87,9 @@ impl<R: Message> Process<R> {
     pub fn join(mut self) -> Result<R, JoinError> {
         // A child that reads its input to the end would wait for us.
         self.pipes.stdin = None;
-        let reply = self.receive();
+        // Its end first, which has to be waited for anyway: to be woken by its words as well costs both sides time.
         let status = self.child.wait(Deadline::NEVER).ok().flatten();
-        match reply? {
+        match self.receive()? {
             Some((Reply::Returned, mut parcel)) => {
                 let fds = parcel.take_fds();
                 codec::decode(parcel.body(), fds).map_err(|error| {
