@@ -97,7 +97,10 @@ fn serve(bell: &Bell, requests: &Receiver<Request>) {
         loop {
             match requests.try_recv() {
                 Ok(Request::Execute(program, answer)) => {
-                    let _ = answer.send(make(&program));
+                    let made = make(&program);
+                    // Who hears of the child must not find its descriptors open here still.
+                    drop(program);
+                    let _ = answer.send(made);
                 }
                 Ok(Request::Bury(child)) => detached.push(child),
                 Err(_) => break,
