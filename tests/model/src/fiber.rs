@@ -42,9 +42,12 @@ impl Fiber {
     pub(crate) fn begin(&mut self, start: extern "sysv64" fn() -> !) {
         self.stack.fill(0);
         let len = self.stack.len();
-        // As `switch` leaves it: six registers, where to return to, and what a call expects above that.
-        self.stack[len - 3] = start as usize as u64;
-        self.pointer = self.stack.as_ptr().addr() + (len - 9) * 8;
+        // As `switch` leaves it: six registers, and where to return to. Behind that the stack is as after a call: 8 bytes
+        // off a multiple of 16.
+        let odd = self.stack.as_ptr().addr() / 8 % 2;
+        let start_at = len - 4 - odd;
+        self.stack[start_at] = start as usize as u64;
+        self.pointer = self.stack.as_ptr().addr() + (start_at - 6) * 8;
     }
 
     /// Runs the fiber until it is left.
