@@ -1,15 +1,17 @@
-//! How a death is heard by those who do not wait for the dead one's lock.
+//! How a death is heard by those who do not wait for the dead one's lock, and how something is closed for all.
 //!
-//! The bell is a word that is always 0. A thread that takes part in something has the kernel watch the bell; if the
+//! The lower 30 bits of the bell are always 0. A thread that takes part in something has the kernel watch the bell; if the
 //! thread dies, the kernel finds nobody's number in it and wakes one sleeper. Everybody who sleeps for that thing
 //! sleeps on the bell, too. Who is woken by it first wakes all the others, which costs something and happens only
 //! when somebody dies, and then does what the dead one would have done. If it dies before, its own death rings.
 
-use multiproc_core::sync::atomic::AtomicU32;
-use multiproc_core::sync::futex::{self, Futex, Wake};
+use multiproc_core::sync::atomic::{AtomicU32, Ordering, fence};
+use multiproc_core::sync::futex::{self, Change, Futex, Wake};
 use std::time::Duration;
 
-/// A word that is always 0, and of which the kernel wakes one sleeper if a thread that it watches it for dies.
+const CLOSED: u32 = 1 << 31;
+
+/// A word of which the kernel wakes one sleeper if a thread that it watches it for dies.
 #[derive(Debug)]
 #[repr(C)]
 pub struct DeathBell {
@@ -35,9 +37,41 @@ impl DeathBell {
         (&self.word).into()
     }
 
-    /// Sleeps while a word has the value `expected` and the bell is silent; `Woken(1)` means that it rang.
-    pub(super) fn wait_beside(&self, word: Futex<'_>, expected: u32, bound: Option<Duration>) -> Wake {
-        let wake = futex::wait_any(&[(word, expected), (self.futex(), 0)], bound)
+    /// Closes it for ever and wakes everybody, in one step: closing two words in two would leave sleepers behind if
+    /// the closer dies in between.
+    pub fn close(&self) {
+        // BELL: SeqCst, partner of the Acquire in `state`: the kernel's store publishes what is before.
+        fence(Ordering::SeqCst);
+        if futex::wake_op(self.futex(), u32::MAX, Change::OrTop).is_none() {
+            // Two steps, where the kernel has no better; the bounded sleep covers a death in between.
+            // BELL: Release, as above.
+            self.word.fetch_or(CLOSED, Ordering::Release);
+            futex::wake(self.futex(), u32::MAX);
+        }
+    }
+
+    /// Tells whether it was closed.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.state() & CLOSED != 0
+    }
+
+    /// What a sleeper looks at before it looks whether it must sleep.
+    #[inline]
+    pub(super) fn state(&self) -> u32 {
+        // BELL: Acquire, partner of the fence in `close`.
+        self.word.load(Ordering::Acquire)
+    }
+
+    /// Sleeps while a word has the value `expected` and the bell is as it was; `Woken(1)` means that it rang.
+    pub(super) fn wait_beside(
+        &self,
+        word: Futex<'_>,
+        expected: u32,
+        state: u32,
+        bound: Option<Duration>,
+    ) -> Wake {
+        let wake = futex::wait_any(&[(word, expected), (self.futex(), state)], bound)
             // Where the kernel cannot, the bounded sleep covers a death.
             .unwrap_or_else(|| futex::wait(word, expected, bound));
         if wake == Wake::Woken(1) {

@@ -123,7 +123,7 @@ impl WaitCell {
     /// Waits until `ready`, and tells whether it is; `false` means that the deadline passed first.
     ///
     /// `look` is called when a participant may have died, and now and then: it does what the dead would have done.
-    /// The caller holds no lock. Whoever publishes wakes the caller, which then asks `ready` again.
+    /// The caller holds no lock. Whoever publishes, or closes the bell, wakes the caller, which then asks `ready` again.
     pub fn wait(
         &self,
         bell: &DeathBell,
@@ -136,11 +136,18 @@ impl WaitCell {
         let is_ready = loop {
             // CELL: Acquire, partner of the Release in `publish`: a change before this is seen by `ready`.
             let word = self.word.fetch_or(SLEEPERS, Ordering::Acquire) | SLEEPERS;
+            let state = bell.state();
             if ready() {
                 break true;
             }
             let Ok(bound) = patience.next_sleep() else { break false };
-            if matches!(bell.wait_beside(self.futex(), word, bound), Wake::Woken(1) | Wake::TimedOut) {
+            let wake = bell.wait_beside(self.futex(), word, state, bound);
+            if wake != Wake::TimedOut {
+                // The bell rings a moment before the dead one is seen to be dead, and what was published may be
+                // for one who is: look again soon.
+                patience = Patience::until(deadline);
+            }
+            if matches!(wake, Wake::Woken(1) | Wake::TimedOut) {
                 look();
             }
         };

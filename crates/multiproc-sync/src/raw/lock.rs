@@ -34,7 +34,7 @@ use multiproc_core::sync::atomic::{AtomicU64, Ordering, fence};
 use multiproc_core::sync::futex::{self, Change, Futex, Wake};
 use multiproc_core::sync::{Patience, thread};
 
-use super::DeathBell;
+use super::{DeathBell, looks};
 
 const DIED: u64 = 1 << 30;
 const SLEEPERS: u64 = 1 << 31;
@@ -101,6 +101,8 @@ impl Lock {
     }
 
     /// Takes the lock for as long as its user likes; several may be held, and released in any order.
+    ///
+    /// Gives up at the deadline, and at once if the calling thread owns it already.
     #[inline]
     pub fn lock_long(&self, deadline: Deadline) -> Option<Acquired> {
         let watched = thread::watch(self.futex());
@@ -116,7 +118,13 @@ impl Lock {
     #[inline]
     pub fn try_lock_long(&self) -> Option<Acquired> {
         let watched = thread::watch(self.futex());
-        let acquired = self.try_acquire(thread::id());
+        let me = thread::id();
+        let mut acquired = self.try_acquire(me);
+        // One that its owner died with, and that the kernel did not see, would be refused for ever.
+        if acquired.is_none() && looks::is_due() {
+            self.release_of_the_dead();
+            acquired = self.try_acquire(me);
+        }
         match acquired {
             Some(_) => thread::hold(self.futex()),
             None => thread::watch_again(watched),
@@ -185,6 +193,10 @@ impl Lock {
             if seen & thread::NUMBER == 0 {
                 continue;
             }
+            if seen & !SLEEPERS == me {
+                // It would wait for itself.
+                return None;
+            }
             let Ok(bound) = patience.next_sleep() else { return None };
             let asleep = seen | SLEEPERS;
             if seen != asleep
@@ -193,9 +205,13 @@ impl Lock {
                 continue;
             }
             let wake = match bell {
-                Some(bell) => bell.wait_beside(self.futex(), asleep as u32, bound),
+                Some(bell) => bell.wait_beside(self.futex(), asleep as u32, bell.state(), bound),
                 None => futex::wait(self.futex(), asleep as u32, bound),
             };
+            if wake == Wake::Woken(1) {
+                // The bell rings a moment before the dead one is seen to be dead: look again soon.
+                patience = Patience::until(deadline);
+            }
             if matches!(wake, Wake::TimedOut | Wake::Woken(1)) {
                 self.release_of_the_dead();
             }
@@ -238,8 +254,11 @@ impl Lock {
     #[inline]
     fn release(&self, me: u64) {
         // LOCK: Release, partner of the Acquire in `acquire` and `try_acquire`.
-        if self.word.compare_exchange(me, 0, Ordering::Release, Ordering::Relaxed).is_err() {
-            self.release_to_sleepers();
+        match self.word.compare_exchange(me, 0, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => {}
+            Err(seen) if seen & !SLEEPERS == me => self.release_to_sleepers(),
+            // A forked child has a copy of what says that its parent owns it.
+            Err(_) => {}
         }
     }
 

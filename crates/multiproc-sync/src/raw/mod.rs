@@ -7,6 +7,7 @@
 mod bell;
 mod cell;
 mod lock;
+pub(crate) mod looks;
 mod monitor;
 
 pub use bell::DeathBell;
