@@ -5,8 +5,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 /// A model: how many processes, what each does, how many of them may be killed.
 #[derive(Clone, Copy, Debug)]
-pub struct Explorer {
+pub struct Explorer<F = fn()> {
     processes: usize,
+    begin: F,
     kills: usize,
     limit: usize,
     time_outs: bool,
@@ -114,24 +115,32 @@ struct Node {
 impl Explorer {
     /// A model of that many processes.
     pub fn new(processes: usize) -> Explorer {
-        Explorer { processes, kills: 0, limit: usize::MAX, time_outs: false }
+        Explorer { processes, begin: || (), kills: 0, limit: usize::MAX, time_outs: false }
     }
 
+    /// Fills the shared memory, which is all zeros, before the processes begin.
+    pub fn begin<F: Fn()>(self, begin: F) -> Explorer<F> {
+        let Explorer { processes, kills, limit, time_outs, .. } = self;
+        Explorer { processes, begin, kills, limit, time_outs }
+    }
+}
+
+impl<F: Fn()> Explorer<F> {
     /// Lets that many of the processes be killed.
     #[must_use]
-    pub fn kills(self, kills: usize) -> Explorer {
+    pub fn kills(self, kills: usize) -> Explorer<F> {
         Explorer { kills, ..self }
     }
 
     /// Stops after that many states.
     #[must_use]
-    pub fn limit(self, limit: usize) -> Explorer {
+    pub fn limit(self, limit: usize) -> Explorer<F> {
         Explorer { limit, ..self }
     }
 
     /// Lets bounded sleeps end where somebody sleeps who should not; without this such a state is a failure.
     #[must_use]
-    pub fn time_outs(self) -> Explorer {
+    pub fn time_outs(self) -> Explorer<F> {
         Explorer { time_outs: true, ..self }
     }
 
@@ -151,6 +160,7 @@ impl Explorer {
         // Panics of processes are reported as failures.
         let program: &'static (dyn Fn(usize) + 'static) = Box::leak(Box::new(program));
         world.begin(self.processes, program);
+        (self.begin)();
         let mut figures = Figures { complete: true, ..Figures::default() };
         let mut visited = Visited::default();
         let mut path: Vec<Node> = Vec::new();

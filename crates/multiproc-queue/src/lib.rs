@@ -1,0 +1,4 @@
+//! Queues in shared memory.
+
+#[doc(hidden)]
+pub mod ring;

@@ -1,0 +1,63 @@
+use multiproc_core::sync::atomic::AtomicU64;
+use multiproc_sync::raw::{DeathBell, Lock, WaitCell};
+
+/// What cannot change about a queue; each process has a copy of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// How many records it holds at most, up to 2^31.
+    pub capacity: u32,
+    /// How many chunks it has at most.
+    pub max_chunks: u32,
+    /// How many words a chunk has, the links among them.
+    pub chunk_words: u32,
+}
+
+impl Shape {
+    /// How many words of records a chunk has room for.
+    pub(super) fn room(&self) -> u32 {
+        self.chunk_words - super::memory::LINKS
+    }
+
+    /// Makes sure that no computation of positions can overflow.
+    pub fn is_valid(&self) -> bool {
+        (1..=1 << 31).contains(&self.capacity)
+            && (1..=super::Position::CHUNKS).contains(&self.max_chunks)
+            && (super::memory::LINKS + 2..=super::Position::WORDS).contains(&self.chunk_words)
+    }
+}
+
+/// The words that processes work on; all zeros until [`Ring::prepare`](super::Ring::prepare).
+///
+/// Each side has its own cache lines: what a producer writes a consumer reads only when it has nothing left.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Control {
+    /// Rung by deaths, and closed with the queue.
+    pub bell: DeathBell,
+    pub(super) reserved: [u64; 15],
+    pub(super) tail: Side,
+    pub(super) head: Side,
+}
+
+/// One end of the queue.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct Side {
+    pub(super) lock: Lock,
+    pub(super) cell: WaitCell,
+    /// What its owner last saw of the other end, which may be further on by now.
+    pub(super) other: AtomicU64,
+    /// Of the tail: how many chunks have memory.
+    pub(super) chunks: AtomicU64,
+    /// Of the tail: where to look for a free chunk first.
+    pub(super) cursor: AtomicU64,
+    /// Of the tail: the next token of the depot.
+    pub(super) token: AtomicU64,
+    pub(super) reserved: [u64; 8],
+}
+
+const _: () = {
+    assert!(size_of::<Control>() == 384);
+    assert!(std::mem::offset_of!(Control, tail) == 128);
+    assert!(std::mem::offset_of!(Control, head) == 256);
+};

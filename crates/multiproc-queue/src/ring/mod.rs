@@ -1,0 +1,118 @@
+//! The queue of byte records that everything here is made of.
+//!
+//! # How it works
+//!
+//! Records lie one behind the other in *chunks*, which are linked in the order of their use: producers append at the
+//! tail under the tail's lock, consumers take at the head under the head's lock, and the two never wait for each
+//! other but when the queue is full or empty. Head and tail are each a [`Position`] in a wait cell: the number of
+//! records before it, the chunk, and the place in the chunk. **Only what lies between head and tail has a meaning.**
+//!
+//! A producer writes whole records behind the tail, links new chunks if it needs some, and then publishes the new tail:
+//! that one step is the commit, and wakes whoever waits. A consumer copies records out and then publishes the new
+//! head. Killed before the step, it did nothing; after it, all.
+//!
+//! # Chunks
+//!
+//! Every chunk has a number of its turn, one more than that of the chunk before it. A chunk whose turn is before the
+//! head's or behind the tail's is free: there is no list of free chunks that a death could damage, and none is lost by
+//! one. Who holds the tail's lock may take any free chunk, or one that was never used, of which the memory is really
+//! allocated first. What a dead producer had linked behind the tail is made free again by the next one, which learns of
+//! the death from the lock.
+//!
+//! # Who is trusted
+//!
+//! Nobody: every word of the memory is read once, checked, and then used, and what does not fit is [`Broken`]. There is
+//! no reference to the records' bytes, which are copied word by word.
+//!
+//! This file's neighbours are run by the model of kills as they stand, over a memory of a few words.
+
+mod control;
+mod memory;
+mod position;
+mod put;
+mod take;
+
+pub use control::{Control, Shape};
+pub use memory::{Broken, Memory, OutOfMemory};
+pub use position::Position;
+pub use put::{Fault, PutFault, Record};
+pub use take::{Batch, Sink};
+
+/// A queue of byte records over some memory.
+#[derive(Debug)]
+pub struct Ring<M> {
+    memory: M,
+    shape: Shape,
+}
+
+impl<M: Memory> Ring<M> {
+    /// A ring over memory that [`prepare`](Self::prepare) has filled in, here or elsewhere.
+    pub fn attach(memory: M, shape: Shape) -> Ring<M> {
+        Ring { memory, shape }
+    }
+
+    /// Fills in zeroed memory, before anybody else can see it.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for the first chunk.
+    pub fn prepare(&self) -> Result<(), OutOfMemory> {
+        self.memory.allocate(0)?;
+        let control = self.memory.control();
+        control.tail.chunks.store(1, multiproc_core::sync::atomic::Ordering::Relaxed);
+        if let Ok(chunk) = self.memory.chunk(0) {
+            memory::set_turn(chunk, memory::FIRST_TURN);
+        }
+        let start = Position::START.pack();
+        control.tail.cell.publish_quietly(start);
+        control.head.cell.publish_quietly(start);
+        Ok(())
+    }
+
+    /// The memory.
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// What cannot change.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// How many records it holds, between none and its capacity.
+    pub fn len(&self) -> u32 {
+        let control = self.memory.control();
+        loop {
+            let head = control.head.cell.read();
+            let tail = control.tail.cell.read();
+            // Both at one moment, or one could have overtaken what was read of the other.
+            if control.head.cell.read() == head {
+                let count = Position::unpack(tail).count.wrapping_sub(Position::unpack(head).count);
+                return count.min(self.shape.capacity);
+            }
+        }
+    }
+
+    /// Tells whether it holds no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tells whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.memory.control().bell.is_closed()
+    }
+
+    /// Lets no record in any more, and wakes everybody who waits.
+    pub fn close(&self) {
+        let control = self.memory.control();
+        // Under the tail's lock: who finds it closed and empty finds all that will ever have been put.
+        let locked = loop {
+            if let Some(locked) = control.tail.lock.lock(multiproc_core::Deadline::NEVER) {
+                break locked;
+            }
+        };
+        control.bell.close();
+        control.tail.lock.unlock(locked);
+    }
+}

@@ -1,0 +1,195 @@
+use super::memory::Cursor;
+use super::put::{Fault, header};
+use super::{Broken, Memory, Position, Ring};
+use multiproc_core::Deadline;
+use multiproc_core::sync::atomic::{AtomicU64, Ordering};
+
+/// Where taken records go.
+///
+/// Its methods are called while the head's lock is owned: they only move bytes.
+pub trait Sink {
+    /// A record of `len` bytes begins; its handles are kept under `token`, if it has any.
+    fn begin(&mut self, len: usize, token: Option<u64>);
+    /// Its next words, of which the last may reach beyond its length.
+    fn words(&mut self, words: &[AtomicU64]);
+    /// All records that began since the last call of [`forget`](Self::forget) or the beginning were not taken.
+    fn forget(&mut self);
+}
+
+/// Records that were taken together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    /// Where each record ends, and its token.
+    ends: Vec<(usize, Option<u64>)>,
+}
+
+impl Batch {
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The records in their order: bytes, and the number that their handles are kept under.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<u64>)> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| end.next_multiple_of(8)));
+        self.ends.iter().zip(starts).map(|((end, token), start)| (&self.bytes[start..*end], *token))
+    }
+
+    /// Forgets the records and keeps a buffer of ordinary size.
+    pub fn clear(&mut self) {
+        self.forget();
+        self.bytes.shrink_to(1 << 20);
+    }
+}
+
+impl Sink for Batch {
+    fn begin(&mut self, len: usize, token: Option<u64>) {
+        self.bytes.reserve(len.next_multiple_of(8));
+        self.ends.push((self.bytes.len() + len, token));
+    }
+
+    fn words(&mut self, words: &[AtomicU64]) {
+        let start = self.bytes.len();
+        self.bytes.resize(start + words.len() * 8, 0);
+        // RING: Relaxed; the tail behind these words was read with Acquire.
+        for (bytes, word) in self.bytes[start..].as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *bytes = word.load(Ordering::Relaxed).to_le_bytes();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
+
+impl<M: Memory> Ring<M> {
+    /// Takes at least one and at most `max` records into an empty sink, waiting for the first.
+    ///
+    /// They are taken in one step.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::TimedOut`], [`Fault::Closed`] once it is empty as well, or [`Fault::Broken`].
+    pub fn take(&self, max: usize, deadline: Deadline, records: &mut impl Sink) -> Result<(), Fault> {
+        let control = self.memory.control();
+        loop {
+            // Before the look: what was put before the close is found by it.
+            let is_closed = self.is_closed();
+            let Some(locked) = control.head.lock.lock(deadline) else { return Err(Fault::TimedOut) };
+            let result = self.drain(max, records);
+            control.head.lock.unlock(locked);
+            let tail = match result {
+                Ok(Some(tail)) => tail,
+                Ok(None) => return Ok(()),
+                Err(fault) => {
+                    records.forget();
+                    return Err(fault);
+                }
+            };
+            if is_closed {
+                return Err(Fault::Closed);
+            }
+            let has_more = control.tail.cell.wait(
+                &control.bell,
+                deadline,
+                || control.tail.cell.read() != tail || self.is_closed(),
+                || (),
+            );
+            if !has_more {
+                return Err(Fault::TimedOut);
+            }
+        }
+    }
+
+    /// Takes what is there, as the owner of the head's lock; of an empty queue gives the tail that was seen.
+    fn drain(&self, max: usize, records: &mut impl Sink) -> Result<Option<u64>, Fault> {
+        let control = self.memory.control();
+        let head = Position::unpack(control.head.cell.read_as_writer());
+        let mut seen = control.head.other.load(Ordering::Relaxed);
+        // Of a word that is no hint of ours nothing is believed: the tail is read again.
+        let mut available = self.available(head, seen);
+        if !(1..=self.shape.capacity).contains(&available) {
+            seen = control.tail.cell.read();
+            control.head.other.store(seen, Ordering::Relaxed);
+            available = self.available(head, seen);
+        }
+        if available == 0 {
+            return Ok(Some(seen));
+        }
+        if available > self.shape.capacity {
+            return Err(Broken("it holds more than its capacity").into());
+        }
+        let mut at = self.cursor(head)?;
+        let tail = self.cursor(Position::unpack(seen))?;
+        let mut count = head.count;
+        for _ in 0..(available as usize).min(max) {
+            self.read(&mut at, &tail, count, records)?;
+            count = count.wrapping_add(1);
+        }
+        control.head.cell.publish(at.position(count).pack());
+        Ok(None)
+    }
+
+    fn available(&self, head: Position, tail: u64) -> u32 {
+        Position::unpack(tail).count.wrapping_sub(head.count)
+    }
+
+    /// Reads one record.
+    fn read<'a>(
+        &'a self,
+        at: &mut Cursor<'a>,
+        tail: &Cursor<'_>,
+        count: u32,
+        records: &mut impl Sink,
+    ) -> Result<(), Broken> {
+        const WRONG: Broken = Broken("a record has a wrong head");
+        let word = self.read_word(at)?;
+        let (len, has_token) = ((word >> 24) as usize, word >> 16 & 1 == 1);
+        if word != header(len, has_token, count) {
+            return Err(WRONG);
+        }
+        let token = if has_token { Some(self.read_word(at)?) } else { None };
+        // Before there is memory for it: so many bytes lie between here and the tail at most.
+        let turns = tail.turn.checked_sub(at.turn).ok_or(WRONG)?;
+        let room = (u64::from(self.shape.room()) * turns + u64::from(tail.offset))
+            .checked_sub(u64::from(at.offset))
+            .ok_or(WRONG)?;
+        if turns >= u64::from(self.shape.max_chunks) || len.div_ceil(8) as u64 > room {
+            return Err(WRONG);
+        }
+        records.begin(len, token);
+        let mut left = len.div_ceil(8);
+        while left > 0 {
+            self.go_on(at)?;
+            let now = left.min(at.left());
+            let offset = at.offset as usize;
+            records.words(&at.words[offset..offset + now]);
+            at.offset += now as u32;
+            left -= now;
+        }
+        Ok(())
+    }
+
+    fn read_word<'a>(&'a self, at: &mut Cursor<'a>) -> Result<u64, Broken> {
+        self.go_on(at)?;
+        let word = at.words[at.offset as usize].load(Ordering::Relaxed);
+        at.offset += 1;
+        Ok(word)
+    }
+
+    /// Goes on to the next chunk if this one is done.
+    #[inline]
+    fn go_on<'a>(&'a self, at: &mut Cursor<'a>) -> Result<(), Broken> {
+        if at.left() == 0 {
+            *at = self.follow(at)?;
+        }
+        Ok(())
+    }
+}
