@@ -1,0 +1,71 @@
+use crate::raw::Acquired;
+use multiproc_core::sync::atomic::{AtomicU32, Ordering};
+
+/// What happened to the last owner of what a lock guards; all zeros is nothing.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct Poison(AtomicU32);
+
+/// Why what a lock guards may be half-changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Died,
+    Panicked,
+}
+
+const DIED: u32 = 1;
+const PANICKED: u32 = 2;
+
+impl Poison {
+    pub(crate) const fn new() -> Poison {
+        Poison(AtomicU32::new(0))
+    }
+
+    /// Notes a death before anything else is done, since the lock tells of it only once.
+    ///
+    /// Who notes it owns the lock: if it dies before, the lock tells the next one.
+    pub(crate) fn note(&self, acquired: Acquired) {
+        if acquired == Acquired::OwnerDied {
+            self.mark(Cause::Died);
+        }
+    }
+
+    // Relaxed, here and below: the lock orders it.
+    pub(crate) fn mark(&self, cause: Cause) {
+        let value = match cause {
+            Cause::Died => DIED,
+            Cause::Panicked => PANICKED,
+        };
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            PANICKED => Some(Cause::Panicked),
+            // Also what another program left there.
+            _ => Some(Cause::Died),
+        }
+    }
+
+    pub(crate) fn heal(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Whether a guard was made while its thread panicked already; then its end says nothing about its work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Began {
+    panicking: bool,
+}
+
+impl Began {
+    pub(crate) fn now() -> Began {
+        Began { panicking: std::thread::panicking() }
+    }
+
+    /// Tells whether a panic that began since is what ends the guard.
+    pub(crate) fn is_unwound(self) -> bool {
+        !self.panicking && std::thread::panicking()
+    }
+}

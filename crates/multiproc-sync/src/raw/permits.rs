@@ -1,0 +1,301 @@
+//! Who has taken how many of something, so that what the dead have taken comes back.
+//!
+//! The truth is the monitor's number: how many are taken, and **the one change of the ledger that is to be made**:
+//! "the holder in `slot` has `count`". Whoever enters the monitor makes that change first; it may have been made
+//! before, or half, by one that died: that makes no difference. Then it prepares the next number, which names the
+//! next change, and publishes it in one step with the wake-up. So the ledger and the sum agree at every instruction:
+//! a log of length one.
+//!
+//! ```text
+//!   number   | taken (signed) 32 | slot 8 | count 24 |
+//!   holders  | id 64 | count 64 |   x 128, in the hands of who owns the monitor's lock
+//! ```
+//!
+//! A place without a count is free, whatever number stands beside. A process may get a second place if its first one
+//! became free while it had none; each counts for itself.
+//!
+//! Whoever holds a permit has the kernel watch the monitor's bell. When it dies, one that sleeps here hears it, looks
+//! for processes in the ledger that are dead, and takes back what they hold. Who never sleeps looks when it is
+//! refused.
+//!
+//! What is read may have been written by a broken program. A slot that does not exist names no change; sums saturate.
+
+use super::{Entered, Monitor, looks};
+use multiproc_core::Deadline;
+use multiproc_core::sync::atomic::{AtomicU64, Ordering};
+use multiproc_core::sync::thread;
+
+/// The most processes whose permits come back when they die, at one time.
+const HOLDERS: usize = if cfg!(multiproc_model) { 3 } else { 128 };
+
+const NO_SLOT: u8 = 0xff;
+const MOST: u32 = (1 << 24) - 1;
+const _: () = assert!(HOLDERS < NO_SLOT as usize, "places have a number of eight bits");
+
+/// A count of what is taken, and by whom; all zeros is nothing by nobody.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Permits {
+    monitor: Monitor,
+    holders: [Holder; HOLDERS],
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct Holder {
+    id: AtomicU64,
+    count: AtomicU64,
+}
+
+/// One that was taken, and by which process.
+#[derive(Debug)]
+#[must_use]
+pub struct Taken {
+    process: u64,
+    /// False if the ledger was full.
+    is_listed: bool,
+}
+
+/// The monitor's number in its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Number {
+    taken: i32,
+    slot: u8,
+    count: u32,
+}
+
+impl Number {
+    fn of(value: u64) -> Number {
+        Number { taken: (value >> 32) as i32, slot: (value >> 24) as u8, count: value as u32 & MOST }
+    }
+
+    fn value(self) -> u64 {
+        u64::from(self.taken.cast_unsigned()) << 32
+            | u64::from(self.slot) << 24
+            | u64::from(self.count & MOST)
+    }
+
+    /// That many more taken, and the ledger as it is.
+    fn changed(self, by: i32) -> Number {
+        Number { taken: self.taken.saturating_add(by), slot: NO_SLOT, count: 0 }
+    }
+
+    /// With the change that it names.
+    fn naming(self, slot: usize, count: u32) -> Number {
+        Number { slot: u8::try_from(slot).unwrap_or(NO_SLOT), count, ..self }
+    }
+}
+
+impl Permits {
+    /// Nothing is taken.
+    #[must_use]
+    pub const fn new() -> Permits {
+        Permits {
+            monitor: Monitor::new(0),
+            holders: [const { Holder { id: AtomicU64::new(0), count: AtomicU64::new(0) } }; HOLDERS],
+        }
+    }
+
+    /// How many are taken; below zero if more were given than taken.
+    #[inline]
+    pub fn taken(&self) -> i32 {
+        Number::of(self.monitor.value()).taken
+    }
+
+    /// Takes one if `may` says so of the number that are taken, and has the bell watched for it.
+    #[inline]
+    pub fn take(&self, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
+        // From before the first step until it is given back, with no gap.
+        let watched = thread::watch(self.monitor.bell().futex());
+        let taken = self.take_beside(may);
+        match taken {
+            Some(_) => thread::hold(self.monitor.bell().futex()),
+            None => thread::watch_again(watched),
+        }
+        taken
+    }
+
+    /// Takes one while the kernel watches a lock that the caller has; the bell is noted for afterwards.
+    pub fn take_under(&self, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
+        let taken = self.take_beside(may);
+        if taken.is_some() {
+            thread::hold(self.monitor.bell().futex());
+        }
+        taken
+    }
+
+    fn take_beside(&self, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
+        let (entered, number) = self.enter();
+        if number.taken == i32::MAX || !may(number.taken) {
+            return None;
+        }
+        let process = thread::process_id();
+        let more = number.changed(1);
+        // Relaxed, in all of this file: the ledger belongs to the owner of the monitor's lock.
+        let place =
+            self.places(process).find_map(|(slot, holder)| match holder.count.load(Ordering::Relaxed) {
+                // Nobody's, unless and until the number says so.
+                0 => {
+                    holder.id.store(process, Ordering::Relaxed);
+                    Some((slot, 1))
+                }
+                count if count < MOST.into() && holder.id.load(Ordering::Relaxed) == process => {
+                    Some((slot, count as u32 + 1))
+                }
+                _ => None,
+            });
+        entered.publish_quietly(place.map_or(more, |(slot, count)| more.naming(slot, count)).value());
+        Some(Taken { process, is_listed: place.is_some() })
+    }
+
+    /// Takes one as soon as `may` says so.
+    pub fn acquire(&self, deadline: Deadline, may: impl Fn(i32) -> bool) -> Option<Taken> {
+        loop {
+            if let Some(taken) = self.take(&may) {
+                return Some(taken);
+            }
+            if !self.wait(deadline, &may) {
+                return None;
+            }
+        }
+    }
+
+    /// Takes one if `may` says so, now or when what the dead hold has come back.
+    pub fn try_acquire(&self, may: impl Fn(i32) -> bool) -> Option<Taken> {
+        self.take(&may).or_else(|| {
+            looks::is_due().then(|| self.take_back_from_the_dead())?;
+            self.take(&may)
+        })
+    }
+
+    /// Waits until `ready` says so of the number that are taken; `false` means that the deadline passed first.
+    pub fn wait(&self, deadline: Deadline, ready: impl Fn(i32) -> bool) -> bool {
+        self.monitor.wait(deadline, |value| ready(Number::of(value).taken), || self.take_back_from_the_dead())
+    }
+
+    /// Calls `f` with the number that are taken while nobody takes one.
+    pub fn while_none_is_taken<R>(&self, f: impl FnOnce(i32) -> R) -> R {
+        let (_entered, number) = self.enter();
+        f(number.taken)
+    }
+
+    /// Gives back what was taken.
+    #[inline]
+    pub fn give_back(&self, taken: &Taken) {
+        self.end(
+            taken,
+            |entered, number| entered.publish(number.changed(-1).value()),
+            |entered, number, place| {
+                entered.publish(number.changed(-1).naming(place.0, place.1).value());
+            },
+        );
+    }
+
+    /// Leaves taken what was taken, whatever becomes of the process.
+    pub fn forget(&self, taken: &Taken) {
+        self.end(
+            taken,
+            |_, _| (),
+            |entered, number, place| {
+                entered.publish_quietly(number.changed(0).naming(place.0, place.1).value());
+            },
+        );
+    }
+
+    fn end(
+        &self,
+        taken: &Taken,
+        unlisted: impl FnOnce(&Entered<'_>, Number),
+        listed: impl FnOnce(&Entered<'_>, Number, (usize, u32)),
+    ) {
+        // A forked child's copy of what its parent took is none.
+        if taken.process == thread::process_id() {
+            let (entered, number) = self.enter();
+            if taken.is_listed {
+                let own = self.places(taken.process).find_map(|(slot, holder)| {
+                    let count = holder.count.load(Ordering::Relaxed).min(MOST.into()) as u32;
+                    let is_own = count > 0 && holder.id.load(Ordering::Relaxed) == taken.process;
+                    is_own.then(|| (slot, count - 1))
+                });
+                // It is there, unless a broken program has written here.
+                if let Some(place) = own {
+                    listed(&entered, number, place);
+                }
+            } else {
+                unlisted(&entered, number);
+            }
+        }
+        thread::let_go(self.monitor.bell().futex());
+    }
+
+    /// Gives one that nobody has taken, if `may` says so of the number that are taken and of how many of those are
+    /// in the ledger.
+    pub fn give(&self, may: impl FnOnce(i32, u64) -> bool) -> bool {
+        let (entered, number) = self.enter();
+        let listed = || {
+            let counts = self.holders.iter().map(|holder| holder.count.load(Ordering::Relaxed));
+            counts.fold(0, u64::saturating_add)
+        };
+        let may = may(number.taken, listed());
+        if may {
+            entered.publish(number.changed(-1).value());
+        }
+        may
+    }
+
+    /// Takes back what processes hold that are dead.
+    #[cold]
+    pub fn take_back_from_the_dead(&self) {
+        let me = thread::process_id();
+        for (slot, holder) in self.holders.iter().enumerate() {
+            let id = holder.id.load(Ordering::Relaxed);
+            // The kernel is asked without the lock.
+            if id != 0 && id != me && !thread::process_is_alive(id) {
+                self.take_back(slot, id);
+            }
+        }
+    }
+
+    fn take_back(&self, slot: usize, dead: u64) {
+        let (entered, number) = self.enter();
+        let holder = &self.holders[slot];
+        if holder.id.load(Ordering::Relaxed) != dead {
+            return;
+        }
+        match holder.count.load(Ordering::Relaxed) {
+            // It died before it had any, or another has taken back what it had.
+            0 => holder.id.store(0, Ordering::Relaxed),
+            count => {
+                let fewer = number.changed(-i32::try_from(count).unwrap_or(i32::MAX));
+                entered.publish(fewer.naming(slot, 0).value());
+            }
+        }
+    }
+
+    /// Enters the monitor, and makes the change that the number names.
+    fn enter(&self) -> (Entered<'_>, Number) {
+        let entered = self.monitor.enter();
+        let number = Number::of(entered.value());
+        if let Some(holder) = self.holders.get(usize::from(number.slot)) {
+            holder.count.store(number.count.into(), Ordering::Relaxed);
+            if number.count == 0 {
+                holder.id.store(0, Ordering::Relaxed);
+            }
+        }
+        (entered, number)
+    }
+
+    /// All places, beginning at one that the process tends to have for itself.
+    fn places(&self, process: u64) -> impl Iterator<Item = (usize, &Holder)> {
+        let first = (process & thread::NUMBER) as usize % HOLDERS;
+        let (before, after) = self.holders.split_at(first);
+        let numbered = |from: usize, holders| (from..).zip(holders);
+        numbered(first, after.iter()).chain(numbered(0, before.iter()))
+    }
+}
+
+impl Default for Permits {
+    fn default() -> Permits {
+        Permits::new()
+    }
+}
