@@ -15,7 +15,7 @@
 //!
 //! It is read once, when a process attaches, into a copy of its own; nobody looks at it again.
 
-use crate::{ShmSafe, layout};
+use crate::{ShmSafe, kind, layout};
 use multiproc_core::sys::memory::{read_exact_at, write_all_at};
 use std::io;
 use std::mem::offset_of;
@@ -87,6 +87,11 @@ impl Header {
         Header::new::<T>(kind, layout::leaf::<T>(std::any::type_name::<T>()), len)
     }
 
+    /// The header of a segment that begins with `len` bytes of control words and grows behind them.
+    pub(crate) fn growing(fingerprint: u64, len: u64) -> Header {
+        Header { fingerprint, ..Header::new::<u64>(kind::ARENA, 0, len) }
+    }
+
     /// Where a payload of `T`s begins.
     pub(crate) const fn offset_of_payload<T>() -> usize {
         const { assert!(align_of::<T>() <= MAX_ALIGN, "shared memory is aligned to 4096 bytes at most") };
@@ -119,6 +124,8 @@ impl Header {
     ///
     /// `len` is the file's length as the kernel says it.
     pub(crate) fn check(&self, file: impl AsFd, len: u64) -> io::Result<Result<(), Mismatch>> {
+        // What grows is at least as long as its beginning.
+        let len = if self.kind == kind::ARENA { len.min(self.total()) } else { len };
         let mut bytes = [0; size_of::<Header>()];
         if len < bytes.len() as u64 {
             return Ok(Err(Mismatch::Magic));

@@ -14,3 +14,5 @@ pub(crate) const POOL_SEGMENT: u32 = u32::from_le_bytes(*b"pseg");
 pub(crate) const POOL_TOKEN: u32 = u32::from_le_bytes(*b"ptok");
 /// The read end that hangs up when a pool is gone.
 pub(crate) const POOL_ALIVE: u32 = u32::from_le_bytes(*b"pliv");
+/// An [`Arena`](crate::arena::Arena).
+pub(crate) const ARENA: u32 = u32::from_le_bytes(*b"arna");

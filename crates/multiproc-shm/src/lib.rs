@@ -46,6 +46,8 @@
 // The derive names the crate by this path, also here.
 extern crate self as multiproc_shm;
 
+#[doc(hidden)]
+pub mod arena;
 mod block;
 mod bytes;
 mod error;

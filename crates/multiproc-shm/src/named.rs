@@ -40,7 +40,12 @@ pub(crate) fn prepare(directory: &Directory, name: &Name, header: &Header) -> Re
 
 /// Gives a prepared object its name.
 pub(crate) fn publish(directory: &Directory, name: &Name, segment: &Segment) -> Result<(), ShmError> {
-    directory.link(segment.fd(), name.as_str()).map_err(|source| match source.kind() {
+    link(directory, name, segment.fd())
+}
+
+/// Gives a file that is complete its name.
+pub(crate) fn link(directory: &Directory, name: &Name, file: &OwnedFd) -> Result<(), ShmError> {
+    directory.link(file, name.as_str()).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => Kind::AlreadyExists(name.to_string()).into(),
         _ => ShmError::io("create", shown(name), source),
     })
@@ -48,6 +53,17 @@ pub(crate) fn publish(directory: &Directory, name: &Name, segment: &Segment) -> 
 
 /// Opens the object of that name.
 pub(crate) fn open(directory: &Directory, name: &Name, header: &Header) -> Result<Segment, ShmError> {
+    let (fd, info) = open_locked(directory, name)?;
+    let segment = Segment::attach(Arc::new(fd), &info, Some(header), || shown(name))?;
+    // After the header: what something else made is called that.
+    if info.allocated < info.len {
+        return Err(Kind::Mismatch { object: shown(name), mismatch: Mismatch::Holes }.into());
+    }
+    Ok(segment)
+}
+
+/// Opens the file of that name, so that no sweeper removes it.
+pub(crate) fn open_locked(directory: &Directory, name: &Name) -> Result<(OwnedFd, FileInfo), ShmError> {
     let failed = |source| ShmError::io("open", shown(name), source);
     for _ in 0..MAX_REPLACED {
         let fd = open_file(directory, name)?;
@@ -56,12 +72,7 @@ pub(crate) fn open(directory: &Directory, name: &Name, header: &Header) -> Resul
         // Waits only for a sweeper that is about to remove it.
         lock_shared(&fd).map_err(failed)?;
         if directory.is_current(&fd, name.as_str()).map_err(failed)? {
-            let segment = Segment::attach(Arc::new(fd), &info, Some(header), || shown(name))?;
-            // After the header: what something else made is called that.
-            if info.allocated < info.len {
-                return Err(Kind::Mismatch { object: shown(name), mismatch: Mismatch::Holes }.into());
-            }
-            return Ok(segment);
+            return Ok((fd, info));
         }
     }
     Err(Kind::Restless { name: name.to_string() }.into())

@@ -39,7 +39,7 @@ use std::sync::atomic;
 /// Who implements it promises that
 ///
 /// - every sequence of `size_of::<Self>()` bytes is a valid value, also one that another process wrote;
-/// - no byte is padding;
+/// - no byte between its fields is padding, and none behind them that anybody reads;
 /// - the value holds no address, descriptor, thread number or anything else that only one process understands;
 /// - it need not be dropped;
 /// - it may be used at several addresses at once, by several processes, through shared references;

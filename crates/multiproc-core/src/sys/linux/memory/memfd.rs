@@ -30,6 +30,8 @@ impl Seals {
     pub const WRITE: Seals = Seals(SealFlags::WRITE);
     /// Nobody can write to it except through the mappings that exist already.
     pub const FUTURE_WRITE: Seals = Seals(SealFlags::FUTURE_WRITE);
+    /// It can only grow, for ever: shrink and seal.
+    pub const GROWING: Seals = Seals(SealFlags::SEAL.union(SealFlags::SHRINK));
     /// The size is fixed for ever: shrink, grow and seal.
     pub const FIXED: Seals = Seals(SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW));
     /// Size and content are fixed for ever.
@@ -136,17 +138,37 @@ pub fn allocate(fd: impl AsFd, len: u64) -> io::Result<()> {
     check_free(missing(fd, len)?)?;
     let mut done = 0;
     while done < len {
-        let chunk = (len - done).min(CHUNK);
-        match fs::fallocate(fd, FallocateFlags::empty(), done, chunk) {
-            Ok(()) => done += chunk,
-            // An interrupted chunk was taken back by the kernel.
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+        done += allocate_some(fd, done, len)?;
         // Others may have allocated meanwhile.
         check_free(missing(fd, len)?.min(len - done))?;
     }
     Ok(())
+}
+
+/// Makes the bytes of a file from `start` up to `end` exist, with every page really allocated.
+///
+/// # Errors
+///
+/// Those of [`allocate`].
+pub fn allocate_part(fd: impl AsFd, start: u64, end: u64) -> io::Result<()> {
+    let fd = fd.as_fd();
+    let mut done = start;
+    while done < end {
+        check_free(end - done)?;
+        done += allocate_some(fd, done, end)?;
+    }
+    Ok(())
+}
+
+/// Allocates some of the bytes from `start` on, and tells how many.
+fn allocate_some(fd: BorrowedFd<'_>, start: u64, end: u64) -> io::Result<u64> {
+    let chunk = (end - start).min(CHUNK);
+    match fs::fallocate(fd, FallocateFlags::empty(), start, chunk) {
+        Ok(()) => Ok(chunk),
+        // An interrupted chunk was taken back by the kernel.
+        Err(Errno::INTR) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// How many of `len` bytes a file has no pages for yet.
