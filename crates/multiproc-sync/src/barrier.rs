@@ -12,7 +12,7 @@
 
 use crate::raw::{Entered, Monitor};
 use multiproc_core::Deadline;
-use multiproc_core::sync::atomic::{AtomicU64, Ordering};
+use multiproc_core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use multiproc_core::sync::thread;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -55,7 +55,8 @@ const ENDINGS: u32 = 24;
 pub struct Barrier {
     monitor: Monitor,
     places: [Place; PLACES],
-    parties: u32,
+    /// Never changed.
+    parties: AtomicU32,
     reserved: u32,
 }
 
@@ -148,7 +149,7 @@ impl Barrier {
         Barrier {
             monitor: Monitor::new(0),
             places: [const { Place { thread: AtomicU64::new(0), generation: AtomicU64::new(0) } }; PLACES],
-            parties,
+            parties: AtomicU32::new(parties),
             reserved: 0,
         }
     }
@@ -221,7 +222,15 @@ impl Barrier {
     /// How many parties meet here.
     #[must_use]
     pub fn parties(&self) -> u32 {
-        self.parties
+        self.parties.load(Ordering::Relaxed)
+    }
+
+    /// Makes a barrier of zeros, which is what a model's memory is, one for that many parties.
+    #[cfg(multiproc_model)]
+    #[doc(hidden)]
+    pub fn set_parties(&self, parties: u32) {
+        // Relaxed: nobody is there yet.
+        self.parties.store(parties, Ordering::Relaxed);
     }
 
     fn wait_until(&self, deadline: Deadline) -> Result<BarrierWaitResult, BrokenBarrier> {
@@ -239,7 +248,7 @@ impl Barrier {
             return Err(BrokenBarrier { is_timeout: false });
         }
         let (generation, index) = (number.generation, number.arrived);
-        if index + 1 >= self.parties {
+        if index + 1 >= self.parties() {
             let next = number.next(false);
             if index > 0 {
                 entered.publish(next.value())
@@ -330,7 +339,7 @@ impl BrokenBarrier {
 impl fmt::Debug for Barrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Barrier")
-            .field("parties", &self.parties)
+            .field("parties", &self.parties())
             .field("waiting", &self.waiting())
             .field("is_broken", &self.is_broken())
             .finish_non_exhaustive()

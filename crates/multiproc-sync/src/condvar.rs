@@ -11,6 +11,9 @@
 //! Otherwise the place is cleared. The kernel watches the bell of a waiter from before the mutex is released (noted
 //! first, so that one store takes it from the mutex to the bell) until it has the mutex again; others who wait hear it.
 //!
+//! Who dies with the mutex may have been about to notify, or may have been notified and not have taken what there was.
+//! So those who wait look at the mutex too, and end their wait if it belongs to the dead: one of them is told.
+//!
 //! A place holds a ticket before the number says that there is one. One who dies in between leaves a ticket that is
 //! not yet given out, and counts as a free place.
 //!
@@ -22,6 +25,7 @@ use crate::raw::{Entered, Monitor};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
 use multiproc_core::sync::thread;
+use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -34,7 +38,7 @@ const PLACES: usize = if cfg!(multiproc_model) { 3 } else { 64 };
 /// It is used as `std`'s: change what the condition is about under the mutex and notify; wait in a loop, since a wait
 /// may end early. Unlike in Python the mutex is a value of its own, notifying needs no lock, and a notifier waits for
 /// nobody, so that no waiter's death can hang it. A notification whose receiver died before it had the mutex again
-/// goes to another.
+/// goes to another; and if somebody dies with the mutex, those who wait are woken, and the first of them is told.
 ///
 /// # Examples
 ///
@@ -64,6 +68,8 @@ const PLACES: usize = if cfg!(multiproc_model) { 3 } else { 64 };
 ///
 /// # Caveats
 ///
+/// - Notify before the mutex is released, if a death in between must not matter: one that released it and dies before
+///   it notifies leaves nothing to be seen. Who recovers the mutex of a dead owner does well to notify all.
 /// - With more than 64 waiters at once, those beyond may be woken by notifications that were for others.
 #[derive(Default)]
 #[repr(C)]
@@ -263,13 +269,18 @@ impl Condvar {
         // Noted and not yet watched: that is the mutex, until it is released.
         thread::hold(bell);
         drop(guard);
-        self.monitor.wait(
+        // Whoever dies with the mutex may have been about to notify, or to take what it was notified of.
+        let is_orphaned = Cell::new(false);
+        let was_woken = self.monitor.wait(
             deadline,
-            |value| is_before(ticket.number, Number::of(value).granted),
-            || self.look_for_the_dead(),
+            |value| is_orphaned.get() || is_before(ticket.number, Number::of(value).granted),
+            || {
+                self.look_for_the_dead();
+                is_orphaned.set(mutex.lock.is_of_the_dead());
+            },
         );
         let guard = mutex.lock_until(Deadline::NEVER);
-        let timed_out = !self.end(&ticket);
+        let timed_out = !self.end(&ticket) && !was_woken;
         thread::let_go(bell);
         (timed_out, guard)
     }

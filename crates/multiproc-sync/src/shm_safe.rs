@@ -6,6 +6,7 @@
 //! small value may be followed by bytes that belong to nothing, which nobody reads.
 #![expect(unsafe_code, reason = "the trait is a promise about bit patterns that the compiler cannot check")]
 
+use crate::raw::{DeathBell, Lock, Monitor, WaitCell};
 use crate::{Barrier, BoundedSemaphore, Condvar, Event, Mutex, ReentrantMutex, RwLock, Semaphore};
 use multiproc_shm::{ShmSafe, layout};
 use std::mem::offset_of;
@@ -44,4 +45,5 @@ macro_rules! around {
 }
 
 plain!(Barrier, BoundedSemaphore, Condvar, Event, Semaphore);
+plain!(DeathBell, Lock, Monitor, WaitCell);
 around!(Mutex, ReentrantMutex, RwLock);

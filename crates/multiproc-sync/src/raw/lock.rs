@@ -169,6 +169,13 @@ impl Lock {
         self.word.load(Ordering::Relaxed) & !SLEEPERS == thread::id()
     }
 
+    /// Tells whether its last owner died with it, and nobody has taken it since.
+    #[cold]
+    pub(crate) fn is_of_the_dead(&self) -> bool {
+        self.release_of_the_dead();
+        self.word.load(Ordering::Relaxed) & DIED != 0
+    }
+
     fn futex(&self) -> Futex<'_> {
         (&self.word).into()
     }

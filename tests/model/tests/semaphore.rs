@@ -1,0 +1,73 @@
+//! Permits, with kills at every step: what the dead have taken comes back, once.
+#![cfg(all(multiproc_model, target_arch = "x86_64", target_os = "linux"))]
+
+use multiproc_core::Deadline;
+use multiproc_core::sync::atomic::{AtomicU64, Ordering};
+use multiproc_core::sync::thread;
+use multiproc_model::{Explorer, shared};
+use multiproc_sync::raw::Permits;
+
+#[repr(C)]
+struct Shared {
+    permits: Permits,
+    inside: AtomicU64,
+}
+
+fn operate(total: i32) {
+    let shared: &Shared = shared();
+    let taken = shared.permits.acquire(Deadline::NEVER, |taken| taken < total).unwrap();
+    if total == 1 {
+        // There is one permit: who was here before has left, or is dead.
+        let before = shared.inside.swap(thread::id(), Ordering::Relaxed);
+        assert!(before == 0 || !thread::is_alive(before), "two are inside");
+        shared.inside.store(0, Ordering::Relaxed);
+    }
+    shared.permits.give_back(&taken);
+}
+
+fn explore(processes: usize, total: i32, operations: usize, kills: usize, limit: usize) {
+    let mut explorer = Explorer::new(processes).kills(kills).limit(limit);
+    if kills > 0 {
+        // Who comes to sleep after a death finds it when its first sleep ends.
+        explorer = explorer.time_outs();
+    }
+    let figures = explorer
+        .explore(
+            move |_| (0..operations).for_each(|_| operate(total)),
+            |end| {
+                let taken = shared::<Shared>().permits.taken();
+                let dead = end.dead.iter().filter(|dead| **dead).count();
+                if taken < 0 || usize::try_from(taken).unwrap() > dead {
+                    return Err(format!("{taken} are taken by {dead} dead"));
+                }
+                end.nobody_sleeps()
+            },
+        )
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    println!(
+        "permits: {processes} processes, {total} permits, {operations} operations, {kills} kills: {figures:?}"
+    );
+    assert!(figures.complete || limit < usize::MAX);
+}
+
+fn is_full() -> bool {
+    std::env::var_os("MULTIPROC_MODEL").is_some_and(|value| value == "full")
+}
+
+#[test]
+fn two_processes() {
+    explore(2, 1, 1, 0, usize::MAX);
+    explore(2, 1, 1, 1, usize::MAX);
+    explore(2, 1, 2, 1, usize::MAX);
+}
+
+#[test]
+fn three_processes() {
+    explore(3, 1, 1, 0, 500_000);
+    explore(3, 1, 1, 1, 500_000);
+    if is_full() {
+        explore(3, 1, 1, 2, usize::MAX);
+        explore(3, 2, 1, 2, usize::MAX);
+        explore(3, 1, 2, 2, usize::MAX);
+    }
+}
