@@ -114,6 +114,12 @@ impl ShmError {
         }
     }
 
+    /// An error of the system, for crates whose objects lie in shared memory.
+    #[doc(hidden)]
+    pub fn of_io(action: &'static str, object: String, source: io::Error) -> ShmError {
+        ShmError::io(action, object, source)
+    }
+
     pub(crate) fn io(action: &'static str, object: impl Into<String>, source: io::Error) -> ShmError {
         Kind::Io { action, object: object.into(), source }.into()
     }

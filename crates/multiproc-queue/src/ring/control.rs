@@ -30,6 +30,7 @@ impl Shape {
 ///
 /// Each side has its own cache lines: what a producer writes a consumer reads only when it has nothing left.
 #[derive(Debug, Default)]
+#[cfg_attr(not(any(loom, multiproc_model)), derive(multiproc_shm::ShmSafe))]
 #[repr(C)]
 pub struct Control {
     /// Rung by deaths, and closed with the queue.
@@ -41,6 +42,7 @@ pub struct Control {
 
 /// One end of the queue.
 #[derive(Debug, Default)]
+#[cfg_attr(not(any(loom, multiproc_model)), derive(multiproc_shm::ShmSafe))]
 #[repr(C)]
 pub(super) struct Side {
     pub(super) lock: Lock,

@@ -103,6 +103,12 @@ impl<M: Memory> Ring<M> {
         self.memory.control().bell.is_closed()
     }
 
+    /// Waits until every record has been taken, and tells whether it was so before the deadline.
+    pub fn wait_empty(&self, deadline: multiproc_core::Deadline) -> bool {
+        let control = self.memory.control();
+        control.head.cell.wait(&control.bell, deadline, || self.is_empty(), || ())
+    }
+
     /// Lets no record in any more, and wakes everybody who waits.
     pub fn close(&self) {
         let control = self.memory.control();

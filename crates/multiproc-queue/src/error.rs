@@ -1,0 +1,182 @@
+use crate::ring::Fault;
+use multiproc_core::codec::{DecodeError, EncodeError};
+use std::{fmt, io};
+
+/// Why a message was not put; [`into_inner`](PutError::into_inner) gives it back.
+#[derive(thiserror::Error)]
+#[error("put a message: {kind}")]
+pub struct PutError<T> {
+    values: Vec<T>,
+    kind: Kind,
+}
+
+/// Why no message was got.
+#[derive(Debug, thiserror::Error)]
+#[error("get a message: {0}")]
+pub struct GetError(Kind);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Kind {
+    #[error("the queue is full")]
+    Full,
+    #[error("the queue is empty")]
+    Empty,
+    #[error("the time is up")]
+    TimedOut,
+    #[error("the queue is closed")]
+    Closed,
+    #[error(
+        "it has {len} bytes, more than the {max} that this queue takes: create it with a larger `max_bytes`"
+    )]
+    TooLarge { len: usize, max: u64 },
+    #[error("{0}")]
+    Encode(#[from] EncodeError),
+    #[error("it holds handles, which this queue cannot carry")]
+    Handles,
+    #[error("{0}")]
+    OutOfMemory(io::Error),
+    #[error("its shared memory was overwritten ({0}): something else wrote there, make another queue")]
+    Corrupt(&'static str),
+    #[error("{error}")]
+    Decode { error: DecodeError, bytes: Vec<u8> },
+}
+
+impl<T> PutError<T> {
+    pub(crate) fn new(values: Vec<T>, kind: Kind) -> PutError<T> {
+        PutError { values, kind }
+    }
+
+    /// Gives back the message; of several that were put together, the first that was not put.
+    ///
+    /// # Panics
+    ///
+    /// Never, but for an error that `put_many` returned when no message had failed, of which there is none.
+    #[expect(clippy::expect_used, reason = "an error is made of at least one message")]
+    pub fn into_inner(self) -> T {
+        self.values.into_iter().next().expect("an error holds the message that was not put")
+    }
+
+    /// Gives back all messages that were not put, in their order; those before them were.
+    pub fn into_rest(self) -> Vec<T> {
+        self.values
+    }
+
+    /// Tells whether there was no room, now or until the deadline.
+    pub fn is_full(&self) -> bool {
+        matches!(self.kind, Kind::Full | Kind::TimedOut)
+    }
+
+    /// Tells whether the time was up.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind, Kind::TimedOut)
+    }
+
+    /// Tells whether the queue is closed.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.kind, Kind::Closed)
+    }
+
+    /// Tells whether the message is larger than what this queue takes.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.kind, Kind::TooLarge { .. })
+    }
+
+    /// Tells whether the message cannot travel at all.
+    pub fn is_encode(&self) -> bool {
+        matches!(self.kind, Kind::Encode(_))
+    }
+
+    /// Tells whether there is no memory for it.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self.kind, Kind::OutOfMemory(_))
+    }
+
+    /// Tells whether the queue's memory was overwritten.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self.kind, Kind::Corrupt(_))
+    }
+}
+
+impl<T> fmt::Debug for PutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PutError").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl GetError {
+    pub(crate) fn new(kind: Kind) -> GetError {
+        GetError(kind)
+    }
+
+    /// Tells whether there was no message, now or until the deadline.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.0, Kind::Empty | Kind::TimedOut)
+    }
+
+    /// Tells whether the time was up.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0, Kind::TimedOut)
+    }
+
+    /// Tells whether the queue is closed and everything in it was got.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.0, Kind::Closed)
+    }
+
+    /// Tells whether the message that was got is none of this type; [`into_bytes`](Self::into_bytes) has it.
+    pub fn is_decode(&self) -> bool {
+        matches!(self.0, Kind::Decode { .. })
+    }
+
+    /// Tells whether the queue's memory was overwritten.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self.0, Kind::Corrupt(_))
+    }
+
+    /// Gives the bytes of a message that could not be decoded.
+    pub fn into_bytes(self) -> Option<Vec<u8>> {
+        match self.0 {
+            Kind::Decode { bytes, .. } => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+impl Kind {
+    /// What went wrong with messages of which the longest has `len` bytes; `timed_out` says what the deadline means.
+    pub(crate) fn of(fault: Fault, timed_out: Kind, len: usize, max: u64) -> Kind {
+        match fault {
+            Fault::TimedOut => timed_out,
+            Fault::Closed => Kind::Closed,
+            Fault::TooLarge => Kind::TooLarge { len, max },
+            Fault::OutOfMemory(error) => Kind::OutOfMemory(error.0),
+            Fault::Broken(broken) => Kind::Corrupt(broken.0),
+        }
+    }
+}
+
+impl<T> From<PutError<T>> for io::Error {
+    fn from(error: PutError<T>) -> io::Error {
+        error.kind.into()
+    }
+}
+
+impl From<GetError> for io::Error {
+    fn from(error: GetError) -> io::Error {
+        error.0.into()
+    }
+}
+
+impl From<Kind> for io::Error {
+    fn from(kind: Kind) -> io::Error {
+        let io_kind = match &kind {
+            Kind::Full | Kind::Empty => io::ErrorKind::WouldBlock,
+            Kind::TimedOut => io::ErrorKind::TimedOut,
+            Kind::Closed => io::ErrorKind::BrokenPipe,
+            Kind::TooLarge { .. } | Kind::Encode(_) | Kind::Handles => io::ErrorKind::InvalidInput,
+            Kind::OutOfMemory(_) => io::ErrorKind::OutOfMemory,
+            Kind::Corrupt(_) | Kind::Decode { .. } => io::ErrorKind::InvalidData,
+        };
+        io::Error::new(io_kind, kind)
+    }
+}
