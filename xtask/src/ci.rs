@@ -26,6 +26,7 @@ const GATES: &[(&str, Gate)] = &[
     ("docs", |_| docs::command().map(|()| Outcome::Passed)),
     ("features", features),
     ("loom", loom),
+    ("model", model),
     ("aarch64", aarch64),
     ("deny", deny),
     ("test", |_| test::debug().map(Outcome::Tested)),
@@ -110,6 +111,8 @@ fn features(workspace: &Workspace) -> Result<Outcome> {
             run(command)?;
         }
     }
+    // What takes the place of the constructor that the features leave out.
+    run(cargo(&["test", "--package", "multiproc-process", "--no-default-features", "--test", "init"]))?;
     Ok(Outcome::Passed)
 }
 
@@ -136,6 +139,15 @@ fn loom(workspace: &Workspace) -> Result<Outcome> {
     }
     command.arg("--target-dir").arg(workspace.target.join("loom"));
     command.env("RUSTFLAGS", "--cfg loom -D warnings");
+    run(command)?;
+    Ok(Outcome::Passed)
+}
+
+/// Runs the model that kills processes at every step; see the page of the package `multiproc-model`.
+fn model(workspace: &Workspace) -> Result<Outcome> {
+    let mut command = cargo(&["test", "--release", "--package", "multiproc-model"]);
+    command.arg("--target-dir").arg(workspace.target.join("model"));
+    command.env("RUSTFLAGS", "--cfg multiproc_model -D warnings");
     run(command)?;
     Ok(Outcome::Passed)
 }
