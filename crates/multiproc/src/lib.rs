@@ -24,6 +24,7 @@
 //!
 //! - [`process`]: start a function in another process, and learn how it ended.
 //! - [`shm`]: typed shared memory, zero-copy bytes, blocks that CPython can open.
+//! - [`sync`]: locks, semaphores, events, conditions and barriers in shared memory, whose holders may die.
 //! - [`pipe`](mod@pipe): typed connections that carry whatever handles a message holds.
 //! - [`pool`]: many tasks on a few processes.
 //!
@@ -39,6 +40,8 @@ pub use multiproc_pool as pool;
 pub use multiproc_process as process;
 #[doc(inline)]
 pub use multiproc_shm as shm;
+#[doc(inline)]
+pub use multiproc_sync as sync;
 
 #[doc(inline)]
 pub use multiproc_core::Message;
@@ -54,6 +57,12 @@ pub use multiproc_process::{
 };
 #[doc(inline)]
 pub use multiproc_shm::*;
+#[doc(inline)]
+pub use multiproc_sync::{
+    AcquireError, Barrier, BarrierWaitResult, BoundedSemaphore, BrokenBarrier, Condvar, Event, LockError,
+    Mutex, MutexGuard, Permit, ReadError, ReentrantLockError, ReentrantMutex, ReentrantMutexGuard,
+    ReleaseError, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, WaitTimeoutResult, WriteError,
+};
 
 // The trait comes with the glob above; the derive of that name is the one that knows the facade's paths.
 #[doc(inline)]

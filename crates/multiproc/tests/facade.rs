@@ -2,10 +2,13 @@
 #![expect(unused_imports, reason = "the imports are the test")]
 
 use multiproc::{
-    AsyncResult, Builder, BytesPool, Connection, ExitStatus, Fd, Func, JoinError, Message, PipeReader,
-    PipeWriter, Pool, PoolBuilder, PooledBytes, PooledBytesMut, Process, ProcessInfo, RecvError, SendError,
-    Shared, SharedBytes, SharedBytesMut, SharedMemory, SharedSlice, ShmError, ShmSafe, SpawnError,
-    StartMethod, Stdio, TaskError, active_children, cpu_count, current_process, default_start_method, init,
+    AcquireError, AsyncResult, Barrier, BarrierWaitResult, BoundedSemaphore, BrokenBarrier, Builder,
+    BytesPool, Condvar, Connection, Event, ExitStatus, Fd, Func, JoinError, LockError, Message, Mutex,
+    MutexGuard, Permit, PipeReader, PipeWriter, Pool, PoolBuilder, PooledBytes, PooledBytesMut, Process,
+    ProcessInfo, ReadError, RecvError, ReentrantLockError, ReentrantMutex, ReentrantMutexGuard, ReleaseError,
+    RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SendError, Shared, SharedBytes, SharedBytesMut,
+    SharedMemory, SharedSlice, ShmError, ShmSafe, SpawnError, StartMethod, Stdio, TaskError,
+    WaitTimeoutResult, WriteError, active_children, cpu_count, current_process, default_start_method, init,
     one_way, parent_process, pipe, set_default_start_method, set_executable, wait,
 };
 
@@ -16,6 +19,7 @@ fn the_crates_are_modules() {
     let _ = multiproc::pipe::wait;
     let _ = multiproc::pool::Pool::builder();
     let _ = multiproc::shm::Shared::<u32>::new;
+    let _ = multiproc::sync::Mutex::<u32>::new;
 }
 
 #[derive(ShmSafe)]
@@ -38,6 +42,27 @@ fn the_derive_works_through_the_facade() {
         .join()
         .unwrap();
     assert_eq!((counters.hits.load(Ordering::Relaxed), counters.misses.load(Ordering::Relaxed)), (3, 0));
+}
+
+#[derive(ShmSafe)]
+#[repr(C)]
+struct Stock {
+    count: Mutex<u64>,
+    arrived: Condvar,
+}
+
+#[test]
+fn locks_live_in_derived_structs() {
+    let stock = Shared::new(Stock { count: Mutex::new(0), arrived: Condvar::new() }).unwrap();
+    let child = Process::builder().daemon(true).spawn(stock.clone(), |stock| {
+        *stock.count.lock().unwrap() += 1;
+        stock.arrived.notify_one();
+    });
+    let count = stock.count.lock().unwrap();
+    let count = stock.arrived.wait_while(count, |count| *count == 0).unwrap();
+    assert_eq!(*count, 1);
+    drop(count);
+    child.unwrap().join().unwrap();
 }
 
 #[test]

@@ -23,11 +23,15 @@ pub(super) const FILES: &[&str] = &[
     "crates/multiproc-shm/src/shared.rs",
     "crates/multiproc-shm/src/shm_safe.rs",
     "crates/multiproc-shm/src/slice.rs",
+    "crates/multiproc-sync/src/mutex.rs",
+    "crates/multiproc-sync/src/rwlock.rs",
+    "crates/multiproc-sync/src/shm_safe.rs",
     "tests/model/src/fiber.rs",
     "tests/model/src/machine.rs",
     "tests/src/raw.rs",
     "tests/tests/process/constructors.rs",
     "tests/tests/process/forked.rs",
+    "tests/tests/sync/forked.rs",
 ];
 
 /// Here `unsafe` stands only in what macros write into other crates, so that no lint is lifted.
