@@ -1,12 +1,12 @@
 //! A model checker that runs the locks' and queues' own code, and kills processes at every step of it.
 //!
-//! The processes of a model are [fibers](fiber) that run the ordinary source over the seam
+//! The processes of a model are fibers that run the ordinary source over the seam
 //! `multiproc_core::sync`, compiled with `--cfg multiproc_model`. There every access to shared memory, every system
 //! call and every change of what the kernel watches is a step. Before each step all the others may go on, and the
-//! process may be killed; then the [machine](machine) does what the kernel does for a dead thread. A system call is
+//! process may be killed; then the machine does what the kernel does for a dead thread. A system call is
 //! one step, since no signal is acted on inside; of several sleepers a wake-up may take any.
 //!
-//! [`Explorer`] visits every state that can be reached, depth first, and remembers the states by their hashes. A
+//! `Explorer` visits every state that can be reached, depth first, and remembers the states by their hashes. A
 //! state is the shared memory, and of each process its stack and what the kernel knows of it: so nothing has to be
 //! said about what a process remembers, and no code can forget to say it. Sleeps have no bound: one that should have
 //! been ended by a wake-up is found as a state in which nobody can go on.

@@ -220,9 +220,11 @@ fn pending() -> usize {
 fn set_pending(address: usize) {
     with_me(|me| {
         let entry = if address == 0 { 0 } else { address.wrapping_sub(me.offset.get().cast_unsigned()) };
+        // WATCH: SeqCst, for the compiler alone: partner of the kernel's look after this thread's death.
         compiler_fence(Ordering::SeqCst);
         // SAFETY: the field is this thread's own (see above).
         unsafe { me.pending.get().write_volatile(entry) };
+        // WATCH: SeqCst, as above.
         compiler_fence(Ordering::SeqCst);
     });
 }
