@@ -1,0 +1,228 @@
+//! The processes of one point, none of which outlives it.
+
+use multiproc_core::sync::sleep_without_bound;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::control::{Bracket, Control, Gate, SEATS, Seat, stage, step};
+use crate::os::{self, Change, Pid};
+use crate::scenario::{Scenario, Stage};
+
+/// What everybody does afterwards.
+pub(crate) const OPERATIONS: usize = 100;
+/// How long anything may take before it counts as a hang.
+pub(crate) const HANG: Duration = Duration::from_secs(1);
+/// The holder's place among the survivors.
+const HOLDER: usize = SEATS - 1;
+
+/// A survivor's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Holder,
+    Sleeper,
+    Contender,
+    Newcomer { relieves: bool },
+}
+
+/// The survivors, and who else lives at one point; all of them are gone when this is dropped.
+pub(crate) struct Crew<'a> {
+    pub(crate) control: &'a Control,
+    pub(crate) stage: &'a dyn Stage,
+    is_unbounded: bool,
+    survivors: Vec<Survivor>,
+    others: Vec<Pid>,
+}
+
+struct Survivor {
+    pid: Pid,
+    seat: usize,
+    part: Part,
+    end: Option<Change>,
+}
+
+impl<'a> Crew<'a> {
+    /// Nobody yet.
+    pub(crate) fn new(
+        control: &'a Control,
+        stage: &'a dyn Stage,
+        scenario: &dyn Scenario,
+        is_pause: bool,
+    ) -> Crew<'a> {
+        // A pause is where a bounded sleep could take the living for dead, so there they are as in production.
+        let is_unbounded = !is_pause && !scenario.needs_bound();
+        Crew { control, stage, is_unbounded, survivors: Vec::new(), others: Vec::new() }
+    }
+
+    /// Starts a survivor.
+    pub(crate) fn add(&mut self, part: Part) {
+        let seat = if part == Part::Holder { HOLDER } else { self.survivors.len() };
+        let (control, stage, is_unbounded) = (self.control, self.stage, self.is_unbounded);
+        let pid = os::spawn(|| {
+            sleep_without_bound(is_unbounded);
+            survive(part, control, stage, seat);
+        });
+        self.survivors.push(Survivor { pid, seat, part, end: None });
+    }
+
+    /// Starts one that is going to be stepped, and waits until it stands at the beginning of its bracket.
+    pub(crate) fn add_stepped(&mut self, body: impl FnOnce(&Control, &dyn Stage)) -> Result<Pid, String> {
+        let is_unbounded = self.is_unbounded;
+        let (control, stage) = (self.control, self.stage);
+        let pid = os::spawn(|| {
+            sleep_without_bound(is_unbounded);
+            body(control, stage);
+        });
+        self.others.push(pid);
+        match os::wait(pid, HANG) {
+            Some(Change::Stopped(os::SIGSTOP)) => Ok(pid),
+            other => Err(format!("the victim did not come to its operation: {other:?}")),
+        }
+    }
+
+    /// Takes back that a process is to be killed in the end: it is reaped.
+    pub(crate) fn forget(&mut self, pid: Pid) {
+        self.others.retain(|other| *other != pid);
+    }
+
+    /// The survivors' seats.
+    pub(crate) fn seats(&self) -> impl Iterator<Item = (Part, &'a Seat)> {
+        self.survivors.iter().map(|survivor| (survivor.part, &self.control.seats[survivor.seat]))
+    }
+
+    /// How many of some kind are as far as `at`.
+    pub(crate) fn count(&self, is_meant: impl Fn(Part) -> bool, at: u32) -> usize {
+        let seats = self.seats().filter(|(part, _)| is_meant(*part));
+        seats.filter(|(_, seat)| seat.step.load(Ordering::Acquire) >= at).count()
+    }
+
+    /// Waits until a condition holds, at most for `limit`; tells whether it does.
+    ///
+    /// # Errors
+    ///
+    /// A survivor has failed.
+    pub(crate) fn until(
+        &mut self,
+        limit: Duration,
+        mut holds: impl FnMut(&Crew<'_>) -> bool,
+    ) -> Result<bool, String> {
+        let started = Instant::now();
+        loop {
+            self.look()?;
+            if holds(self) {
+                return Ok(true);
+            }
+            if started.elapsed() > limit {
+                return Ok(false);
+            }
+            os::wait_for_any(Duration::from_micros(50));
+        }
+    }
+
+    /// Waits until the sleepers sleep.
+    pub(crate) fn until_asleep(&mut self) -> Result<(), String> {
+        let asleep = self.until(HANG, |crew| {
+            crew.survivors.iter().filter(|survivor| survivor.part == Part::Sleeper).all(|survivor| {
+                let seat = &crew.control.seats[survivor.seat];
+                seat.step.load(Ordering::Acquire) >= step::ENTERED && os::sleeps_on_word(survivor.pid)
+            })
+        })?;
+        if asleep { Ok(()) } else { Err("those who were to sleep do not".to_owned()) }
+    }
+
+    /// All survivors have ended well.
+    pub(crate) fn is_done(&self) -> bool {
+        self.survivors.iter().all(|survivor| survivor.end.is_some())
+    }
+
+    /// Who is not as far as `at`, for a message.
+    pub(crate) fn laggards(&self, at: u32) -> String {
+        let late = self.survivors.iter().filter_map(|survivor| {
+            let seat = &self.control.seats[survivor.seat];
+            let step = seat.step.load(Ordering::Acquire);
+            let rests = if os::sleeps_on_word(survivor.pid) { "asleep" } else { "awake" };
+            let operations = seat.operations.load(Ordering::Acquire);
+            (survivor.end.is_none() && step < at)
+                .then(|| format!("{:?} at step {step} after {operations} operations, {rests}", survivor.part))
+        });
+        late.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Reaps who has ended.
+    fn look(&mut self) -> Result<(), String> {
+        for survivor in self.survivors.iter_mut().filter(|survivor| survivor.end.is_none()) {
+            survivor.end = os::poll(survivor.pid);
+            match survivor.end {
+                None | Some(Change::Exited(0)) => {}
+                Some(end) => return Err(format!("a survivor ({:?}) failed: {end:?}", survivor.part)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Crew<'_> {
+    fn drop(&mut self) {
+        let alive = self.survivors.iter().filter(|survivor| survivor.end.is_none());
+        for pid in alive.map(|survivor| survivor.pid).chain(self.others.iter().copied()) {
+            os::kill_and_reap(pid);
+        }
+    }
+}
+
+fn survive(part: Part, control: &Control, stage: &dyn Stage, who: usize) {
+    let seat = &control.seats[who];
+    seat.step.store(step::ENTERED, Ordering::Release);
+    match part {
+        Part::Holder => {
+            stage.hold(&Gate(control));
+            control.holder_done();
+        }
+        Part::Sleeper => {
+            if stage.wait(who) == crate::scenario::Found::Dead {
+                seat.deaths.fetch_add(1, Ordering::Relaxed);
+            }
+            seat.first();
+        }
+        Part::Contender => {
+            while control.stage() < stage::GONE {
+                seat.count(stage.operate(who));
+            }
+            seat.count(stage.operate(who));
+            seat.first();
+        }
+        Part::Newcomer { relieves } => {
+            control.await_stage(stage::RELIEF);
+            if relieves {
+                stage.relieve();
+            }
+        }
+    }
+    seat.step.store(step::THROUGH, Ordering::Release);
+    control.await_stage(stage::WORK);
+    for _ in 0..OPERATIONS {
+        seat.count(stage.operate(who));
+        if matches!(part, Part::Newcomer { .. }) {
+            seat.first();
+        }
+    }
+    seat.step.store(step::DONE, Ordering::Release);
+}
+
+/// The body of a victim.
+pub(crate) fn be_victim(control: &Control, stage: &dyn Stage) {
+    stage.victim(&Bracket(Some(&control.victim)));
+}
+
+/// The body of one that does what the victim left; it sleeps already if the sleepers do.
+pub(crate) fn be_recoverer(control: &Control, stage: &dyn Stage, sleeps: bool) {
+    let bracket = Bracket(Some(&control.recoverer));
+    // What is done once per thread is not part of an operation.
+    multiproc_core::sys::thread::process_id();
+    bracket.begin();
+    if sleeps {
+        let _ = stage.wait(SEATS - 2);
+    } else {
+        let _ = stage.operate(SEATS - 2);
+    }
+    bracket.end();
+}

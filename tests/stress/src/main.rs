@@ -1,0 +1,122 @@
+//! Kills processes at every instruction of an operation, and looks at what the others make of it.
+//!
+//! For every scenario the victim's instructions are counted once. Then, for each of them, a fresh victim does so many
+//! under `ptrace` and is killed there; the others, real processes that sleep *without bound*, so that no time-out
+//! hides a lost wake-up, must go on by themselves and do a hundred operations each, within a second; and what is
+//! shared must be as if the victim's operation had happened or had not. The same with a pause in the place of the
+//! kill, with a second kill of one that cleans up after the first, and with kills at random times under load.
+//!
+//! Protocols that are known to be wrong run as controls, and must be caught: a stepper that catches nothing proves
+//! nothing.
+//!
+//! `cargo xtask stress` runs it; `--minutes n` gives it time, `--only text` chooses by name.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
+
+mod control;
+mod crew;
+mod leftovers;
+mod memory;
+mod os;
+mod point;
+mod run;
+mod scenario;
+mod scenarios;
+
+use run::{Budget, Report, catch, gather, heads, try_out};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long it takes if nobody says, in minutes.
+const MINUTES: f64 = 2.0;
+/// What each deed gets of the time.
+const KILLS: f64 = 0.6;
+const PAUSES: f64 = 0.15;
+const DOUBLES: f64 = 0.15;
+/// How long a control may take to be caught.
+const CONTROL: Duration = Duration::from_secs(60);
+
+struct Options {
+    minutes: f64,
+    only: String,
+    lists: bool,
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options { minutes: MINUTES, only: String::new(), lists: false };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--minutes" => {
+                let minutes = args.next().and_then(|minutes| minutes.parse().ok());
+                options.minutes = minutes
+                    .filter(|minutes| (0.0..=10_000.0).contains(minutes))
+                    .ok_or("`--minutes` wants a number")?;
+            }
+            "--only" => options.only = args.next().ok_or("`--only` wants a part of a name")?,
+            "--list" => options.lists = true,
+            other => {
+                return Err(format!("`{other}` is unknown: --minutes <n>, --only <text>, --list"));
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("error: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    os::assert_single_threaded();
+    os::come_first();
+    control::start_clock();
+    let mut chosen = scenarios::all();
+    chosen.retain(|scenario| scenario.name().contains(&options.only));
+    if options.lists {
+        chosen.iter().for_each(|scenario| println!("{}", scenario.name()));
+        return ExitCode::SUCCESS;
+    }
+    let started = Instant::now();
+    let time = Duration::from_secs_f64(options.minutes * 60.0);
+    let (controls, sound): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|scenario| scenario.is_control());
+
+    let mut missed = 0;
+    for scenario in &controls {
+        let began = Instant::now();
+        let (tried, caught) = catch(&**scenario, CONTROL);
+        missed += usize::from(caught.is_none());
+        let word = caught.map_or("NOT CAUGHT".to_owned(), |failure| format!("caught by {failure}"));
+        println!(
+            "control: {}: {tried} points in {:.1} s, {word}",
+            scenario.name(),
+            began.elapsed().as_secs_f64()
+        );
+    }
+
+    let mut total = Report::default();
+    println!("{}", heads());
+    for (at, scenario) in sound.iter().enumerate() {
+        // What one has not used is the others'.
+        let left = time.saturating_sub(started.elapsed()) / (sound.len() - at) as u32;
+        let budget = Budget {
+            kills: left.mul_f64(KILLS),
+            pauses: left.mul_f64(PAUSES),
+            doubles: left.mul_f64(DOUBLES),
+        };
+        let report = try_out(&**scenario, budget);
+        println!("{:<44} {report}", scenario.name());
+        gather(&report.failures).iter().for_each(|failure| println!("    {failure}"));
+        total.include(report);
+    }
+    println!("{:<44} {total}", format!("total of {} scenarios", sound.len()));
+    println!(
+        "{} of {} controls caught; {:.0} s",
+        controls.len() - missed,
+        controls.len(),
+        started.elapsed().as_secs_f64()
+    );
+    if total.is_good() && missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

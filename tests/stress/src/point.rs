@@ -1,0 +1,379 @@
+//! One point: prepares, steps the victim so far, kills or pauses it there, and looks at what the others do.
+
+use multiproc_shm::Shared;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::control::{ALL_GATES, Control, HOLDER_DONE, now, phase, stage, step};
+use crate::crew::{Crew, HANG, Part, be_recoverer, be_victim};
+use crate::os::{self, Change, Pid};
+use crate::scenario::{Neighbours, Owed, Scenario, Tally};
+
+/// What is done to the victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// Nothing: it comes to its end, and its instructions are counted.
+    Count,
+    /// It is killed.
+    Kill,
+    /// It stands still while the others work, and goes on.
+    Pause,
+    /// It is killed, and so is one of the others after so many instructions.
+    KillBoth(usize),
+}
+
+/// Where it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// After so many instructions.
+    pub(crate) steps: usize,
+    /// In the sleep that the next one begins.
+    pub(crate) asleep: bool,
+}
+
+/// How a point has failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Somebody did not come on within [`HANG`].
+    Hang(String),
+    /// Something is lost, twice or wrong.
+    Lost(String),
+    /// Somebody was taken for dead who only stood still.
+    FalseDeath(u64),
+}
+
+/// What a point has shown.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// The victim came to the place; with [`Deed::Count`] always.
+    pub(crate) is_reached: bool,
+    /// How many instructions it did.
+    pub(crate) steps: usize,
+    /// After which of them it slept.
+    pub(crate) sleeps: Vec<usize>,
+    /// How long the slowest of the others took for its first operation.
+    pub(crate) recovery: Duration,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// How far the stepping came.
+enum Reached {
+    Place,
+    Asleep,
+    End,
+}
+
+/// How long the others have while the victim stands still: longer than their first bounded sleeps.
+const PAUSE: Duration = Duration::from_millis(7);
+/// After this, a step that has not come to its end is looked at.
+const STEP: Duration = Duration::from_micros(200);
+
+/// Tries one point.
+pub(crate) fn run(scenario: &dyn Scenario, place: Place, deed: Deed) -> Outcome {
+    let mut outcome = Outcome::default();
+    outcome.failure = attempt(scenario, place, deed, &mut outcome).err();
+    outcome
+}
+
+fn attempt(scenario: &dyn Scenario, place: Place, deed: Deed, outcome: &mut Outcome) -> Result<(), Failure> {
+    let control = Shared::new(Control::default()).map_err(|error| lost(error.to_string()))?;
+    let staged = scenario.stage();
+    let mut crew = Crew::new(&control, &*staged, scenario, deed == Deed::Pause);
+    let mut point = Point { scenario, control: &control, has_sleepers: false };
+
+    if scenario.has_holder() {
+        crew.add(Part::Holder);
+        let holds = crew.until(HANG, |_| control.holder() > 0).map_err(lost)?;
+        require(holds, || "the holder does not hold".to_owned())?;
+    }
+    if let Neighbours::Contending(count) = scenario.neighbours() {
+        (0..count).for_each(|_| crew.add(Part::Contender));
+        let work = |(_, seat): (Part, &crate::control::Seat)| seat.operations.load(Ordering::Acquire) > 0;
+        let works = crew.until(HANG, |crew| crew.seats().all(work)).map_err(lost)?;
+        require(works, || "the neighbours do not work".to_owned())?;
+    }
+    for at in 0..scenario.newcomers() {
+        crew.add(Part::Newcomer { relieves: at == 0 && deed != Deed::Pause });
+    }
+    let victim = crew.add_stepped(be_victim).map_err(lost)?;
+    if let Neighbours::Asleep(count) = scenario.neighbours() {
+        point.lay_to_sleep(&mut crew, count)?;
+    }
+    let sleeper = match deed {
+        Deed::KillBoth(_) if point.has_sleepers => Some(point.sleeping_recoverer(&mut crew)?),
+        _ => None,
+    };
+
+    let target = (deed != Deed::Count).then_some(place);
+    let reached = point.advance_victim(&mut crew, victim, target, outcome)?;
+    outcome.is_reached = deed == Deed::Count || !matches!(reached, Reached::End);
+    if let Neighbours::AsleepBehind(count) = scenario.neighbours()
+        && !point.has_sleepers
+        && !matches!(reached, Reached::End)
+    {
+        point.lay_to_sleep(&mut crew, count)?;
+    }
+
+    let mut killed = 0;
+    let mut is_victim_done = matches!(reached, Reached::End);
+    let at = now();
+    match deed {
+        Deed::Kill | Deed::KillBoth(_) => {
+            os::kill_and_reap(victim);
+            crew.forget(victim);
+            killed += u64::from(!is_victim_done);
+        }
+        Deed::Count => os::detach(victim),
+        Deed::Pause => {
+            control.open_gates(ALL_GATES);
+            let works = scenario.works_beside_a_pause();
+            control.enter(if works { stage::WORK } else { stage::GONE });
+            crew.until(PAUSE, |crew| works && crew.is_done()).map_err(lost)?;
+            os::detach(victim);
+        }
+    }
+    if let Deed::KillBoth(steps) = deed {
+        killed += point.kill_recoverer(&mut crew, sleeper, steps)?;
+    }
+    control.open_gates(ALL_GATES);
+    let gone_at = now();
+    if control.stage() < stage::GONE {
+        control.enter(stage::GONE);
+    }
+    if matches!(deed, Deed::Count | Deed::Pause) {
+        let end = os::wait(victim, HANG);
+        match end {
+            Some(Change::Exited(0)) => crew.forget(victim),
+            None => return Err(Failure::Hang("the victim itself does not end".to_owned())),
+            Some(other) => return Err(lost(format!("the victim failed: {other:?}"))),
+        }
+        is_victim_done = true;
+    }
+
+    // Contenders go on working until they are told, so that only then their next operation is the first.
+    let at = if matches!(scenario.neighbours(), Neighbours::Contending(_)) { gone_at } else { at };
+    outcome.recovery = settle(&mut crew, at)?;
+    let mut tally = Tally { is_victim_done, killed, operations: 0, waits: 0, deaths: 0 };
+    for (part, seat) in crew.seats() {
+        tally.operations += seat.operations.load(Ordering::Acquire);
+        tally.waits += u64::from(part == Part::Sleeper);
+        tally.deaths += u64::from(seat.deaths.load(Ordering::Acquire));
+    }
+    if tally.deaths > killed + scenario.deaths_before() {
+        return Err(Failure::FalseDeath(tally.deaths));
+    }
+    staged.check(&tally).map_err(lost)
+}
+
+/// Leads the survivors from the victim's death to their end; tells how long the slowest took to go on.
+fn settle(crew: &mut Crew<'_>, killed_at: u64) -> Result<Duration, Failure> {
+    let control = crew.control;
+    let hang = |crew: &Crew<'_>, what: &str, at: u32| Failure::Hang(format!("{what}: {}", crew.laggards(at)));
+    let has_holder = crew.seats().any(|(part, _)| part == Part::Holder);
+    let free = crew.until(HANG, |_| !has_holder || control.holder() == HOLDER_DONE).map_err(lost)?;
+    if !free {
+        return Err(hang(crew, "the holder does not come through", step::THROUGH));
+    }
+    let sleepers = crew.seats().filter(|(part, _)| *part == Part::Sleeper).count();
+    let owed = match crew.stage.owed(sleepers) {
+        Owed::All => sleepers,
+        Owed::AtLeast(count) => count.min(sleepers),
+    };
+    let contenders = crew.seats().filter(|(part, _)| *part == Part::Contender).count();
+    let through = crew
+        .until(HANG, |crew| {
+            crew.count(|part| part == Part::Sleeper, step::THROUGH) >= owed
+                && crew.count(|part| part == Part::Contender, step::THROUGH) == contenders
+        })
+        .map_err(lost)?;
+    if !through {
+        return Err(hang(crew, "not woken", step::THROUGH));
+    }
+    let since = |at: u64, from: u64| Duration::from_nanos(at.saturating_sub(from));
+    let firsts = crew.seats().map(|(_, seat)| seat.first.load(Ordering::Acquire));
+    let mut recovery = firsts.filter(|at| *at > 0).map(|at| since(at, killed_at)).max().unwrap_or_default();
+
+    if control.stage() < stage::RELIEF {
+        control.enter(stage::RELIEF);
+    }
+    let all = |_| true;
+    let count = crew.seats().count();
+    if !crew.until(HANG, |crew| crew.count(all, step::THROUGH) == count).map_err(lost)? {
+        return Err(hang(crew, "not woken by others", step::THROUGH));
+    }
+    let works_at = now();
+    if control.stage() < stage::WORK {
+        control.enter(stage::WORK);
+    }
+    if !crew.until(HANG, |crew| crew.is_done()).map_err(lost)? {
+        return Err(hang(crew, "does not go on", step::DONE));
+    }
+    for (part, seat) in crew.seats() {
+        if matches!(part, Part::Newcomer { .. }) {
+            recovery = recovery.max(since(seat.first.load(Ordering::Acquire), works_at));
+        }
+    }
+    Ok(recovery)
+}
+
+/// What goes with the stepping of one point.
+struct Point<'a> {
+    scenario: &'a dyn Scenario,
+    control: &'a Control,
+    has_sleepers: bool,
+}
+
+impl Point<'_> {
+    fn lay_to_sleep(&mut self, crew: &mut Crew<'_>, count: usize) -> Result<(), Failure> {
+        self.has_sleepers = true;
+        for _ in 0..count {
+            crew.add(Part::Sleeper);
+            // One after the other, so that they sleep in the same order at every point.
+            crew.until_asleep().map_err(lost)?;
+        }
+        Ok(())
+    }
+
+    fn advance_victim(
+        &mut self,
+        crew: &mut Crew<'_>,
+        victim: Pid,
+        target: Option<Place>,
+        outcome: &mut Outcome,
+    ) -> Result<Reached, Failure> {
+        let mut steps = 0;
+        let mut sleeps = Vec::new();
+        let reached = advance(victim, &self.control.victim, target, &mut steps, |at, stays| {
+            sleeps.push(at);
+            if let Neighbours::AsleepBehind(count) = self.scenario.neighbours()
+                && !self.has_sleepers
+            {
+                self.lay_to_sleep(crew, count)?;
+            }
+            if self.scenario.has_holder() && !stays {
+                let stood = self.control.holder();
+                self.control.open_gates(self.control.gates().saturating_add(1));
+                // At its next gate, or asleep before it.
+                crew.until(HANG / 5, |_| self.control.holder() > stood).map_err(lost)?;
+            }
+            Ok(())
+        });
+        (outcome.steps, outcome.sleeps) = (steps, sleeps);
+        reached
+    }
+
+    /// Starts one that sleeps as the sleepers do, and is stepped from there.
+    fn sleeping_recoverer(&self, crew: &mut Crew<'_>) -> Result<Pid, Failure> {
+        let pid = crew.add_stepped(|control, stage| be_recoverer(control, stage, true)).map_err(lost)?;
+        let started = Instant::now();
+        loop {
+            os::step(pid);
+            loop {
+                match os::wait(pid, STEP) {
+                    Some(Change::Stopped(os::SIGTRAP)) => break,
+                    Some(other) => return Err(lost(format!("the recoverer ended: {other:?}"))),
+                    None if os::sleeps_on_word(pid) => return Ok(pid),
+                    None => {}
+                }
+                require(started.elapsed() < HANG, || "the recoverer does not sleep".to_owned())?;
+            }
+        }
+    }
+
+    /// Has the recoverer do so many instructions after the victim's death, and kills it; tells how many died.
+    fn kill_recoverer(
+        &self,
+        crew: &mut Crew<'_>,
+        sleeper: Option<Pid>,
+        steps: usize,
+    ) -> Result<u64, Failure> {
+        let pid = match sleeper {
+            // If others were woken in its place it dies asleep.
+            Some(pid) => match os::wait(pid, Duration::from_millis(5)) {
+                Some(_) => pid,
+                None => {
+                    os::kill_and_reap(pid);
+                    crew.forget(pid);
+                    return Ok(1);
+                }
+            },
+            None => crew.add_stepped(|control, stage| be_recoverer(control, stage, false)).map_err(lost)?,
+        };
+        let (mut done, place) = (0, Place { steps, asleep: false });
+        let began = Instant::now();
+        let mut is_asleep = false;
+        let reached = advance(pid, &self.control.recoverer, Some(place), &mut done, |_, _| {
+            // Whoever would wake it may wait for this: it dies asleep.
+            is_asleep = true;
+            Err(Failure::Hang(String::new()))
+        });
+        match reached {
+            Err(_) if is_asleep => {}
+            Err(failure) => return Err(failure),
+            Ok(_) => require(began.elapsed() < 5 * HANG, || "the recoverer is slow".to_owned())?,
+        }
+        os::kill_and_reap(pid);
+        crew.forget(pid);
+        // One that had come to its end counts as well: what it did is in nobody's books.
+        Ok(1)
+    }
+}
+
+/// Steps a process to a place, or to the end of its bracket.
+///
+/// `on_sleep` is told after how many instructions it sleeps, and whether it is to stay so.
+fn advance(
+    pid: Pid,
+    phase: &AtomicU32,
+    target: Option<Place>,
+    steps: &mut usize,
+    mut on_sleep: impl FnMut(usize, bool) -> Result<(), Failure>,
+) -> Result<Reached, Failure> {
+    loop {
+        let is_inside = match phase.load(Ordering::Acquire) {
+            phase::DONE => return Ok(Reached::End),
+            other => other == phase::INSIDE,
+        };
+        let is_there = is_inside && target.is_some_and(|place| place.steps == *steps);
+        let stays = is_there && target.is_some_and(|place| place.asleep);
+        if is_there && !stays {
+            return Ok(Reached::Place);
+        }
+        os::step(pid);
+        let (mut began, mut has_slept) = (None, false);
+        loop {
+            match os::wait(pid, STEP) {
+                Some(Change::Stopped(os::SIGTRAP)) => break,
+                Some(other) => return Err(lost(format!("the victim failed after {steps} steps: {other:?}"))),
+                None => {}
+            }
+            let since = *began.get_or_insert_with(Instant::now);
+            if !has_slept && os::sleeps_on_word(pid) {
+                // Not one that has come to its end just now.
+                if let Some(change) = os::poll(pid) {
+                    match change {
+                        Change::Stopped(os::SIGTRAP) => break,
+                        other => return Err(lost(format!("the victim failed: {other:?}"))),
+                    }
+                }
+                has_slept = true;
+                on_sleep(*steps, stays)?;
+                if stays {
+                    return Ok(Reached::Asleep);
+                }
+            }
+            if since.elapsed() > HANG {
+                return Err(Failure::Hang(format!("the victim itself, after {steps} steps")));
+            }
+        }
+        *steps += usize::from(is_inside);
+    }
+}
+
+fn lost(what: String) -> Failure {
+    Failure::Lost(what)
+}
+
+fn require(holds: bool, what: impl FnOnce() -> String) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(lost(what())) }
+}
