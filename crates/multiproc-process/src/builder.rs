@@ -43,6 +43,10 @@ pub enum StartMethod {
     /// as it was started: umask, resource limits, niceness and scheduling class, capabilities, system call filters,
     /// root directory and namespaces. Where a program changes these after its first start, use `Spawn`. It is used
     /// anyway where the helper cannot be: constructors of the program start threads, or a filter forbids cloning.
+    ///
+    /// As after any fork, and as in Python, a child whose function has returned ends without the exit handlers of C
+    /// (`atexit`) and without the program's destructors; what was printed is written. A function that needs them calls
+    /// `std::process::exit` itself.
     ForkServer,
 }
 

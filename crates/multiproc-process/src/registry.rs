@@ -113,9 +113,17 @@ pub(crate) fn add(child: Arc<Child>) -> io::Result<()> {
     Ok(())
 }
 
+static REGISTERED: Once = Once::new();
+
+/// Looks after the children now, for a process that ends without exit handlers.
+pub(crate) fn finish_if_begun() {
+    if REGISTERED.is_completed() {
+        at_exit();
+    }
+}
+
 /// Sees to it that the children are looked after when this process exits.
 pub(crate) fn finish_at_exit() -> io::Result<()> {
-    static REGISTERED: Once = Once::new();
     let mut result = Ok(());
     REGISTERED.call_once(|| result = process::at_exit(at_exit));
     result

@@ -23,6 +23,14 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Ends the process without exit handlers and destructors, once the standard output of Rust and of C is written.
+pub fn exit_flushed(code: i32) -> ! {
+    let _ = io::Write::flush(&mut io::stdout());
+    // SAFETY: null means all streams.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+    exit_now(code)
+}
+
 /// Kills the calling process with SIGKILL.
 pub fn kill_self() -> ! {
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
