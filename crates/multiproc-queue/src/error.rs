@@ -25,6 +25,10 @@ pub(crate) enum Kind {
     TimedOut,
     #[error("the queue is closed")]
     Closed,
+    #[error("nobody is left at the other end")]
+    Disconnected,
+    #[error("this end was sent away: use the one that has arrived")]
+    Elsewhere,
     #[error(
         "it has {len} bytes, more than the {max} that this queue takes: create it with a larger `max_bytes`"
     )]
@@ -44,6 +48,10 @@ pub(crate) enum Kind {
 impl<T> PutError<T> {
     pub(crate) fn new(values: Vec<T>, kind: Kind) -> PutError<T> {
         PutError { values, kind }
+    }
+
+    pub(crate) fn into_parts(self) -> (Vec<T>, Kind) {
+        (self.values, self.kind)
     }
 
     /// Gives back the message; of several that were put together, the first that was not put.
@@ -106,6 +114,10 @@ impl<T> fmt::Debug for PutError<T> {
 impl GetError {
     pub(crate) fn new(kind: Kind) -> GetError {
         GetError(kind)
+    }
+
+    pub(crate) fn into_kind(self) -> Kind {
+        self.0
     }
 
     /// Tells whether there was no message, now or until the deadline.
@@ -172,8 +184,10 @@ impl From<Kind> for io::Error {
         let io_kind = match &kind {
             Kind::Full | Kind::Empty => io::ErrorKind::WouldBlock,
             Kind::TimedOut => io::ErrorKind::TimedOut,
-            Kind::Closed => io::ErrorKind::BrokenPipe,
-            Kind::TooLarge { .. } | Kind::Encode(_) | Kind::Handles => io::ErrorKind::InvalidInput,
+            Kind::Closed | Kind::Disconnected => io::ErrorKind::BrokenPipe,
+            Kind::TooLarge { .. } | Kind::Encode(_) | Kind::Handles | Kind::Elsewhere => {
+                io::ErrorKind::InvalidInput
+            }
             Kind::OutOfMemory(_) => io::ErrorKind::OutOfMemory,
             Kind::Corrupt(_) | Kind::Decode { .. } => io::ErrorKind::InvalidData,
         };

@@ -1,6 +1,6 @@
 use crate::builder::{Builder, attach, fingerprint};
 use crate::error::{GetError, Kind, PutError};
-use crate::ring::{Batch, Control, Record, Ring};
+use crate::ring::{Anyone, Batch, Control, Peers, Record, Ring};
 use multiproc_core::codec::{self, Encoded};
 use multiproc_core::{Deadline, Message};
 use multiproc_shm::arena::Arena;
@@ -106,6 +106,10 @@ impl<T: Message> Queue<T> {
         multiproc_shm::Shared::<u8>::unlink(name)
     }
 
+    pub(crate) fn ring(&self) -> &Ring<Arena<Control>> {
+        &self.shared.ring
+    }
+
     pub(crate) fn of(ring: Ring<Arena<Control>>) -> Queue<T> {
         let max_bytes = ring.memory().numbers()[3];
         let left = Mutex::new(VecDeque::new());
@@ -121,7 +125,7 @@ impl<T: Message> Queue<T> {
     ///
     /// The message comes back: the queue is closed, the message cannot be encoded, is too large, or there is no memory.
     pub fn put(&self, value: T) -> Result<(), PutError<T>> {
-        self.put_until(value, Deadline::NEVER, Kind::TimedOut)
+        self.put_until(value, Deadline::NEVER, Kind::TimedOut, &Anyone)
     }
 
     /// Puts a message if there is room now.
@@ -130,7 +134,7 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`put`](Self::put), and [`is_full`](PutError::is_full).
     pub fn try_put(&self, value: T) -> Result<(), PutError<T>> {
-        self.put_until(value, Deadline::now(), Kind::Full)
+        self.put_until(value, Deadline::now(), Kind::Full, &Anyone)
     }
 
     /// Puts a message, waiting for room at most that long.
@@ -139,7 +143,7 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`put`](Self::put), and [`is_timeout`](PutError::is_timeout).
     pub fn put_timeout(&self, value: T, timeout: Duration) -> Result<(), PutError<T>> {
-        self.put_until(value, Deadline::after(timeout), Kind::TimedOut)
+        self.put_until(value, Deadline::after(timeout), Kind::TimedOut, &Anyone)
     }
 
     /// Puts a message, waiting for room until that instant.
@@ -148,16 +152,23 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`put`](Self::put), and [`is_timeout`](PutError::is_timeout).
     pub fn put_deadline(&self, value: T, deadline: Instant) -> Result<(), PutError<T>> {
-        self.put_until(value, Deadline::at(deadline), Kind::TimedOut)
+        self.put_until(value, Deadline::at(deadline), Kind::TimedOut, &Anyone)
     }
 
-    fn put_until(&self, value: T, deadline: Deadline, timed_out: Kind) -> Result<(), PutError<T>> {
+    /// Puts a message among peers; `timed_out` says what the deadline means.
+    pub(crate) fn put_until(
+        &self,
+        value: T,
+        deadline: Deadline,
+        timed_out: Kind,
+        peers: &impl Peers,
+    ) -> Result<(), PutError<T>> {
         let encoded = match self.encode(&value) {
             Ok(encoded) => encoded,
             Err(kind) => return Err(PutError::new(vec![value], kind)),
         };
         let record = Record { bytes: &encoded.bytes, token: None };
-        self.shared.ring.put(&[record], deadline).map_err(|error| {
+        self.shared.ring.put_among(&[record], deadline, peers).map_err(|error| {
             let kind = Kind::of(error.fault, timed_out, encoded.bytes.len(), self.shared.max_bytes);
             PutError::new(vec![value], kind)
         })
@@ -172,7 +183,11 @@ impl<T: Message> Queue<T> {
     /// Those of [`put`](Self::put); [`into_rest`](PutError::into_rest) gives those that were not put. None is put
     /// if one of them cannot be encoded.
     pub fn put_many(&self, values: impl IntoIterator<Item = T>) -> Result<(), PutError<T>> {
-        let mut values: Vec<T> = values.into_iter().collect();
+        self.put_all(values.into_iter().collect(), &Anyone)
+    }
+
+    /// Puts messages among peers.
+    pub(crate) fn put_all(&self, mut values: Vec<T>, peers: &impl Peers) -> Result<(), PutError<T>> {
         let encoded: Result<Vec<Encoded>, Kind> = values.iter().map(|value| self.encode(value)).collect();
         let encoded = match encoded {
             Ok(encoded) => encoded,
@@ -180,7 +195,7 @@ impl<T: Message> Queue<T> {
         };
         let records: Vec<Record<'_>> =
             encoded.iter().map(|message| Record { bytes: &message.bytes, token: None }).collect();
-        self.shared.ring.put(&records, Deadline::NEVER).map_err(|error| {
+        self.shared.ring.put_among(&records, Deadline::NEVER, peers).map_err(|error| {
             let len = records.get(error.done).map_or(0, |record| record.bytes.len());
             let kind = Kind::of(error.fault, Kind::TimedOut, len, self.shared.max_bytes);
             PutError::new(values.split_off(error.done), kind)
@@ -204,7 +219,7 @@ impl<T: Message> Queue<T> {
     ///
     /// The queue is closed and empty, or the message is none of this type.
     pub fn get(&self) -> Result<T, GetError> {
-        self.get_until(Deadline::NEVER, Kind::TimedOut)
+        self.get_until(Deadline::NEVER, Kind::TimedOut, &Anyone)
     }
 
     /// Takes the first message if there is one now.
@@ -213,7 +228,7 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`get`](Self::get), and [`is_empty`](GetError::is_empty).
     pub fn try_get(&self) -> Result<T, GetError> {
-        self.get_until(Deadline::now(), Kind::Empty)
+        self.get_until(Deadline::now(), Kind::Empty, &Anyone)
     }
 
     /// Takes the first message, waiting for one at most that long.
@@ -222,7 +237,7 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`get`](Self::get), and [`is_timeout`](GetError::is_timeout).
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, GetError> {
-        self.get_until(Deadline::after(timeout), Kind::TimedOut)
+        self.get_until(Deadline::after(timeout), Kind::TimedOut, &Anyone)
     }
 
     /// Takes the first message, waiting for one until that instant.
@@ -231,15 +246,21 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`get`](Self::get), and [`is_timeout`](GetError::is_timeout).
     pub fn get_deadline(&self, deadline: Instant) -> Result<T, GetError> {
-        self.get_until(Deadline::at(deadline), Kind::TimedOut)
+        self.get_until(Deadline::at(deadline), Kind::TimedOut, &Anyone)
     }
 
-    fn get_until(&self, deadline: Deadline, timed_out: Kind) -> Result<T, GetError> {
+    /// Takes the first message among peers; `timed_out` says what the deadline means.
+    pub(crate) fn get_until(
+        &self,
+        deadline: Deadline,
+        timed_out: Kind,
+        peers: &impl Peers,
+    ) -> Result<T, GetError> {
         if let Some(left) = self.left() {
             return left;
         }
         with_batch(|batch| {
-            self.take(1, deadline, timed_out, batch)?;
+            self.take(1, deadline, timed_out, peers, batch)?;
             match batch.iter().next() {
                 Some((bytes, _)) => decode(bytes),
                 None => Err(GetError::new(Kind::Empty)),
@@ -254,6 +275,11 @@ impl<T: Message> Queue<T> {
     /// Those of [`get`](Self::get). Where a message is none of this type, those before it are got first, and those
     /// behind it by the next call of this process.
     pub fn get_many(&self, max: usize) -> Result<Vec<T>, GetError> {
+        self.get_some(max, &Anyone)
+    }
+
+    /// Takes messages among peers.
+    pub(crate) fn get_some(&self, max: usize, peers: &impl Peers) -> Result<Vec<T>, GetError> {
         if max == 0 {
             return Ok(Vec::new());
         }
@@ -261,7 +287,7 @@ impl<T: Message> Queue<T> {
             return left.map(|value| vec![value]);
         }
         with_batch(|batch| {
-            self.take(max, Deadline::NEVER, Kind::TimedOut, batch)?;
+            self.take(max, Deadline::NEVER, Kind::TimedOut, peers, batch)?;
             let mut values = Vec::with_capacity(batch.len());
             let mut messages = batch.iter().map(|(bytes, _)| decode(bytes));
             for message in &mut messages {
@@ -286,9 +312,10 @@ impl<T: Message> Queue<T> {
         max: usize,
         deadline: Deadline,
         timed_out: Kind,
+        peers: &impl Peers,
         batch: &mut Batch,
     ) -> Result<(), GetError> {
-        let taken = self.shared.ring.take(max, deadline, batch);
+        let taken = self.shared.ring.take_among(max, deadline, peers, batch);
         taken.map_err(|fault| GetError::new(Kind::of(fault, timed_out, 0, self.shared.max_bytes)))
     }
 

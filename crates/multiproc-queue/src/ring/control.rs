@@ -35,7 +35,11 @@ impl Shape {
 pub struct Control {
     /// Rung by deaths, and closed with the queue.
     pub bell: DeathBell,
-    pub(super) reserved: [u64; 15],
+    /// Of each end, how often somebody has let go of it, where that is counted.
+    pub(super) departures: [AtomicU64; 2],
+    /// Of each end, whose turn it is to use it, where it needs no lock.
+    pub(super) owners: [AtomicU64; 2],
+    pub(super) reserved: [u64; 11],
     pub(super) tail: Side,
     pub(super) head: Side,
 }
@@ -58,6 +62,7 @@ pub(super) struct Side {
     pub(super) reserved: [u64; 8],
 }
 
+#[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Control>() == 384);
     assert!(std::mem::offset_of!(Control, tail) == 128);

@@ -28,12 +28,14 @@
 
 mod control;
 mod memory;
+mod peers;
 mod position;
 mod put;
 mod take;
 
 pub use control::{Control, Shape};
 pub use memory::{Broken, Memory, OutOfMemory};
+pub use peers::{Anyone, End, Peers};
 pub use position::Position;
 pub use put::{Fault, PutFault, Record};
 pub use take::{Batch, Sink};

@@ -1,5 +1,5 @@
 use super::memory::{Cursor, next, set_next, set_turn, turn};
-use super::{Broken, Memory, OutOfMemory, Position, Ring};
+use super::{Anyone, Broken, Memory, OutOfMemory, Peers, Position, Ring};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::Ordering;
 use multiproc_sync::raw::Acquired;
@@ -27,7 +27,7 @@ pub struct PutFault {
 pub enum Fault {
     /// The deadline passed: the queue was full, or empty.
     TimedOut,
-    /// The queue is closed.
+    /// The queue is closed, or nobody is left at the other end.
     Closed,
     /// The record would not fit if it were alone.
     TooLarge,
@@ -67,20 +67,49 @@ impl<M: Memory> Ring<M> {
     ///
     /// Those of [`Fault`].
     pub fn put(&self, records: &[Record<'_>], deadline: Deadline) -> Result<(), PutFault> {
+        self.put_among(records, deadline, &Anyone)
+    }
+
+    /// Does the same as [`put`](Self::put), until nobody is left who could take.
+    ///
+    /// Without locks the caller makes sure that nobody else puts meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Fault`].
+    pub fn put_among<P: Peers>(
+        &self,
+        records: &[Record<'_>],
+        deadline: Deadline,
+        peers: &P,
+    ) -> Result<(), PutFault> {
         let control = self.memory.control();
         let mut done = 0;
+        let mut are_gone = false;
         while done < records.len() {
             let fail = |fault| Err(PutFault { done, fault });
-            let Some(locked) = control.tail.lock.lock(deadline) else { return fail(Fault::TimedOut) };
-            let result = self.fill(&records[done..], locked.acquired);
-            control.tail.lock.unlock(locked);
+            if are_gone {
+                return fail(Fault::Closed);
+            }
+            let result = if P::ALONE {
+                // Nobody tells how the one before has ended.
+                self.fill(&records[done..], Acquired::OwnerDied)
+            } else {
+                let Some(locked) = control.tail.lock.lock(deadline) else { return fail(Fault::TimedOut) };
+                let result = self.fill(&records[done..], locked.acquired);
+                control.tail.lock.unlock(locked);
+                result
+            };
             match result {
                 Ok((0, head)) => {
                     // No lock is held: the consumers make room.
                     let has_room = control.head.cell.wait(
                         &control.bell,
                         deadline,
-                        || self.is_closed() || control.head.cell.read() != head,
+                        || {
+                            are_gone = peers.are_gone();
+                            are_gone || self.is_closed() || control.head.cell.read() != head
+                        },
                         || (),
                     );
                     if !has_room {

@@ -1,6 +1,6 @@
 use super::memory::Cursor;
 use super::put::{Fault, header};
-use super::{Broken, Memory, Position, Ring};
+use super::{Anyone, Broken, Memory, Peers, Position, Ring};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
 
@@ -78,13 +78,36 @@ impl<M: Memory> Ring<M> {
     ///
     /// [`Fault::TimedOut`], [`Fault::Closed`] once it is empty as well, or [`Fault::Broken`].
     pub fn take(&self, max: usize, deadline: Deadline, records: &mut impl Sink) -> Result<(), Fault> {
+        self.take_among(max, deadline, &Anyone, records)
+    }
+
+    /// Does the same as [`take`](Self::take), until nobody is left who could put.
+    ///
+    /// Without locks the caller makes sure that nobody else takes meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::TimedOut`], [`Fault::Closed`] once it is empty as well, or [`Fault::Broken`].
+    pub fn take_among<P: Peers>(
+        &self,
+        max: usize,
+        deadline: Deadline,
+        peers: &P,
+        records: &mut impl Sink,
+    ) -> Result<(), Fault> {
         let control = self.memory.control();
+        let mut are_gone = false;
         loop {
-            // Before the look: what was put before the close is found by it.
-            let is_closed = self.is_closed();
-            let Some(locked) = control.head.lock.lock(deadline) else { return Err(Fault::TimedOut) };
-            let result = self.drain(max, records);
-            control.head.lock.unlock(locked);
+            // Before the look: what was put before the close, or by who is gone, is found by it.
+            let is_over = are_gone || self.is_closed();
+            let result = if P::ALONE {
+                self.drain(max, records)
+            } else {
+                let Some(locked) = control.head.lock.lock(deadline) else { return Err(Fault::TimedOut) };
+                let result = self.drain(max, records);
+                control.head.lock.unlock(locked);
+                result
+            };
             let tail = match result {
                 Ok(Some(tail)) => tail,
                 Ok(None) => return Ok(()),
@@ -93,13 +116,19 @@ impl<M: Memory> Ring<M> {
                     return Err(fault);
                 }
             };
-            if is_closed {
+            if is_over {
                 return Err(Fault::Closed);
             }
             let has_more = control.tail.cell.wait(
                 &control.bell,
                 deadline,
-                || control.tail.cell.read() != tail || self.is_closed(),
+                || {
+                    if control.tail.cell.read() != tail || self.is_closed() {
+                        return true;
+                    }
+                    are_gone = peers.are_gone();
+                    are_gone
+                },
                 || (),
             );
             if !has_more {
