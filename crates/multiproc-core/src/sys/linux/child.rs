@@ -286,6 +286,7 @@ pub unsafe fn clone_sibling(record: Option<&ThreadRecord>) -> io::Result<Duplica
     match result {
         -1 => Err(io::Error::last_os_error()),
         0 => {
+            super::thread::forget();
             if let Some(record) = record {
                 // SAFETY: the list is the one that the C library registered for this thread, of which this is a copy.
                 unsafe { libc::syscall(libc::SYS_set_robust_list, record.robust_list, record.robust_len) };

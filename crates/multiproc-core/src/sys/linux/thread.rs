@@ -151,12 +151,10 @@ pub fn process_id() -> u64 {
 pub fn forget() {
     PROCESS.store(0, Ordering::Relaxed);
     ME.with(|me| {
-        me.id.set(0);
-        me.count.set(0);
-        if !me.head.get().is_null() {
-            // A registration may be lost.
-            learn(me);
-            set_pending(0);
+        if me.id.replace(0) != 0 {
+            me.count.set(0);
+            // SAFETY: the field is this thread's own, as its original's was (see above).
+            unsafe { me.pending.get().write_volatile(0) };
         }
     });
 }
