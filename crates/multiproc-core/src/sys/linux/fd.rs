@@ -28,6 +28,17 @@ pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
 }
 
+/// Makes a connected pair of Unix sockets that keep packets apart, both closed on exec.
+///
+/// A packet is sent whole or not at all, and what is in flight outlives its sender.
+///
+/// # Errors
+///
+/// The system's: no descriptor or no memory left.
+pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
 /// Makes a pipe, both ends closed on exec: (read end, write end).
 ///
 /// # Errors
@@ -223,10 +234,37 @@ pub fn recv_part(
     fds: &mut Vec<OwnedFd>,
     wait: bool,
 ) -> io::Result<Received> {
-    let mut flags = RecvFlags::CMSG_CLOEXEC;
-    if !wait {
-        flags |= RecvFlags::DONTWAIT;
-    }
+    let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    recv_with(socket, buf, fds, flags)
+}
+
+/// Copies the first packet, and duplicates of its descriptors, and leaves the packet where it is; never waits.
+///
+/// # Errors
+///
+/// The system's; `WouldBlock` where there is none.
+pub fn peek_packet(socket: impl AsFd, buf: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<Received> {
+    recv_with(socket, buf, fds, RecvFlags::PEEK | RecvFlags::DONTWAIT)
+}
+
+/// Takes the first packet and drops its descriptors; never waits. Tells how many bytes fitted into `buf`.
+///
+/// # Errors
+///
+/// The system's; `WouldBlock` where there is none.
+pub fn drop_packet(socket: impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
+    let flags = RecvFlags::DONTWAIT;
+    let received = rustix::io::retry_on_intr(|| rustix::net::recv(socket.as_fd(), &mut *buf, flags));
+    Ok(received.map(|(bytes, _)| bytes)?)
+}
+
+fn recv_with(
+    socket: impl AsFd,
+    buf: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+    flags: RecvFlags,
+) -> io::Result<Received> {
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
     let mut space = [MaybeUninit::uninit(); CONTROL_SPACE];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let message = rustix::io::retry_on_intr(|| {
@@ -308,6 +346,11 @@ pub fn set_descriptor_limit(soft: Option<u64>) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
     Ok(setrlimit(Resource::Nofile, Rlimit { current: soft, maximum })?)
+}
+
+/// Tells whether two descriptors refer to one open file, pipe or socket.
+pub fn is_same(a: impl AsFd, b: impl AsFd) -> bool {
+    matches!((identity(a), identity(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Tells whether `error` says that no more descriptors can be had.
