@@ -6,6 +6,9 @@ use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Room for most messages without a second allocation.
+const FIRST_CAPACITY: usize = 128;
+
 /// The longest message that a debug build decodes again: the check must not be felt.
 const CHECKED_LEN: usize = 64 << 10;
 
@@ -33,8 +36,14 @@ pub struct Encoded {
 /// # Ok::<(), multiproc_core::codec::EncodeError>(())
 /// ```
 pub fn encode<T: serde::Serialize + ?Sized>(value: &T) -> Result<Encoded, EncodeError> {
+    encode_in(Vec::with_capacity(FIRST_CAPACITY), value)
+}
+
+/// Encodes into the room of `buffer`, which is emptied first.
+fn encode_in<T: serde::Serialize + ?Sized>(mut buffer: Vec<u8>, value: &T) -> Result<Encoded, EncodeError> {
+    buffer.clear();
     let entered = Entered::encode();
-    let mut serializer = Serializer::new(entered.floor);
+    let mut serializer = Serializer::new(entered.floor, buffer);
     value.serialize(&mut serializer)?;
     serializer.finish()
 }
@@ -57,7 +66,18 @@ pub fn encode<T: serde::Serialize + ?Sized>(value: &T) -> Result<Encoded, Encode
 /// # Ok::<(), multiproc_core::codec::EncodeError>(())
 /// ```
 pub fn encode_message<T: Message>(value: &T) -> Result<Encoded, EncodeError> {
-    let encoded = encode(value)?;
+    encode_message_in(Vec::with_capacity(FIRST_CAPACITY), value)
+}
+
+/// Does the same as [`encode_message`] in the room of `buffer`, for callers that encode often.
+///
+/// The buffer is emptied first, and is the message's afterwards; of an error nothing of it comes back.
+///
+/// # Errors
+///
+/// As [`encode_message`].
+pub fn encode_message_in<T: Message>(buffer: Vec<u8>, value: &T) -> Result<Encoded, EncodeError> {
+    let encoded = encode_in(buffer, value)?;
     if cfg!(debug_assertions) && encoded.fds.is_empty() && encoded.bytes.len() <= CHECKED_LEN {
         check_once::<T>(&encoded.bytes)?;
     }

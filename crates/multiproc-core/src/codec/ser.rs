@@ -11,9 +11,6 @@ use serde::ser::{self, SerializeSeq};
 use std::fmt::{self, Write};
 use std::{os::fd::OwnedFd, sync::Arc};
 
-/// Room for most messages without a second allocation.
-const FIRST_CAPACITY: usize = 128;
-
 /// The most room that is made on the word of a `Serialize` implementation.
 const MAX_RESERVE: usize = 1 << 20;
 
@@ -28,14 +25,8 @@ pub(super) struct Serializer {
 }
 
 impl Serializer {
-    pub(super) fn new(stack_floor: usize) -> Serializer {
-        Serializer {
-            out: Vec::with_capacity(FIRST_CAPACITY),
-            fds: Vec::new(),
-            depth: 0,
-            stack_floor,
-            failed: false,
-        }
+    pub(super) fn new(stack_floor: usize, out: Vec<u8>) -> Serializer {
+        Serializer { out, fds: Vec::new(), depth: 0, stack_floor, failed: false }
     }
 
     pub(super) fn finish(self) -> Result<Encoded, EncodeError> {
