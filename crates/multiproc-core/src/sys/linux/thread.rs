@@ -191,18 +191,28 @@ pub fn hold(word: Futex<'_>) {
 /// Takes the note of a held word back, and has the one that was noted before it watched.
 #[inline]
 pub fn let_go(word: Futex<'_>) {
-    ME.with(|me| {
+    let before = ME.with(|me| {
         let count = me.count.get();
-        let held = &me.held[..count.min(HELD)];
-        if let Some(place) = held.iter().rposition(|place| place.get() == word.address()) {
-            for at in place + 1..count {
-                held[at - 1].set(held[at].get());
-            }
+        let is_last = count > 0 && me.held.get(count - 1).is_some_and(|last| last.get() == word.address());
+        if is_last {
             me.count.set(count - 1);
+        } else {
+            forget_held(me, word.address());
         }
-        let last = me.count.get().checked_sub(1).map_or(0, |last| me.held[last].get());
-        set_pending(last);
+        me.count.get().checked_sub(1).and_then(|last| me.held.get(last)).map_or(0, Cell::get)
     });
+    set_pending(before);
+}
+
+#[cold]
+fn forget_held(me: &Me, address: usize) {
+    let held = &me.held[..me.count.get().min(HELD)];
+    if let Some(place) = held.iter().rposition(|place| place.get() == address) {
+        for at in place + 1..held.len() {
+            held[at - 1].set(held[at].get());
+        }
+        me.count.set(held.len() - 1);
+    }
 }
 
 #[inline]
