@@ -32,15 +32,23 @@ mod arena;
 #[cfg(not(any(loom, multiproc_model)))]
 mod builder;
 #[cfg(not(any(loom, multiproc_model)))]
+mod channel;
+#[cfg(not(any(loom, multiproc_model)))]
 mod error;
 #[cfg(not(any(loom, multiproc_model)))]
 mod queue;
 #[doc(hidden)]
 pub mod ring;
+#[cfg(not(any(loom, multiproc_model)))]
+mod spsc;
 
 #[cfg(not(any(loom, multiproc_model)))]
 pub use builder::Builder;
 #[cfg(not(any(loom, multiproc_model)))]
+pub use channel::{ChannelRecvError, ChannelSendError, IntoMessages, Messages, Receiver, Sender, channel};
+#[cfg(not(any(loom, multiproc_model)))]
 pub use error::{GetError, PutError};
 #[cfg(not(any(loom, multiproc_model)))]
 pub use queue::{Iter, Queue};
+#[cfg(not(any(loom, multiproc_model)))]
+pub use spsc::{SpscMessages, SpscReceiver, SpscSender, spsc};

@@ -106,10 +106,6 @@ impl<T: Message> Queue<T> {
         multiproc_shm::Shared::<u8>::unlink(name)
     }
 
-    pub(crate) fn ring(&self) -> &Ring<Arena<Control>> {
-        &self.shared.ring
-    }
-
     pub(crate) fn of(ring: Ring<Arena<Control>>) -> Queue<T> {
         let max_bytes = ring.memory().numbers()[3];
         let left = Mutex::new(VecDeque::new());
@@ -383,6 +379,12 @@ impl<T: Message> Queue<T> {
     /// Waits at most that long until every message that was put has been got, and tells whether it was.
     pub fn join_timeout(&self, timeout: Duration) -> bool {
         self.shared.ring.wait_empty(Deadline::after(timeout))
+    }
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn ring(&self) -> &Ring<Arena<Control>> {
+        &self.shared.ring
     }
 }
 

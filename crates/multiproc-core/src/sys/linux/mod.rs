@@ -1,6 +1,7 @@
 //! Linux: one file per topic.
 
 pub mod child;
+pub mod clock;
 pub mod fd;
 pub mod futex;
 pub mod image;
