@@ -47,10 +47,12 @@ pub(crate) enum Refused {
 }
 
 impl<G> AcquireError<G> {
+    #[cold]
     pub(crate) fn owner_dead(guard: G, cause: Cause) -> AcquireError<G> {
         AcquireError { kind: Kind::OwnerDead(guard, cause) }
     }
 
+    #[cold]
     pub(crate) fn refused(refused: Refused) -> AcquireError<G> {
         let kind = match refused {
             Refused::TimedOut => Kind::TimedOut,

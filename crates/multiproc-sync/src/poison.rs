@@ -1,10 +1,10 @@
 use crate::raw::Acquired;
-use multiproc_core::sync::atomic::{AtomicU32, Ordering};
+use multiproc_core::sync::atomic::{GuardedU32, Ordering};
 
 /// What happened to the last owner of what a lock guards; all zeros is nothing.
 #[derive(Debug)]
 #[repr(transparent)]
-pub(crate) struct Poison(AtomicU32);
+pub(crate) struct Poison(GuardedU32);
 
 /// Why what a lock guards may be half-changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +18,13 @@ const PANICKED: u32 = 2;
 
 impl Poison {
     pub(crate) const fn new() -> Poison {
-        Poison(AtomicU32::new(0))
+        Poison(GuardedU32::new(0))
     }
 
     /// Notes a death before anything else is done, since the lock tells of it only once.
     ///
     /// Who notes it owns the lock: if it dies before, the lock tells the next one.
+    #[inline]
     pub(crate) fn note(&self, acquired: Acquired) {
         if acquired == Acquired::OwnerDied {
             self.mark(Cause::Died);
@@ -39,6 +40,7 @@ impl Poison {
         self.0.store(value, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn cause(&self) -> Option<Cause> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,
@@ -60,11 +62,13 @@ pub(crate) struct Began {
 }
 
 impl Began {
+    #[inline]
     pub(crate) fn now() -> Began {
         Began { panicking: std::thread::panicking() }
     }
 
     /// Tells whether a panic that began since is what ends the guard.
+    #[inline]
     pub(crate) fn is_unwound(self) -> bool {
         !self.panicking && std::thread::panicking()
     }
