@@ -12,7 +12,7 @@
 
 use crate::raw::{Entered, Monitor};
 use multiproc_core::Deadline;
-use multiproc_core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use multiproc_core::sync::atomic::{GuardedU32, GuardedU64, Ordering};
 use multiproc_core::sync::thread;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -56,15 +56,15 @@ pub struct Barrier {
     monitor: Monitor,
     places: [Place; PLACES],
     /// Never changed.
-    parties: AtomicU32,
+    parties: GuardedU32,
     reserved: u32,
 }
 
 #[repr(C)]
 struct Place {
-    thread: AtomicU64,
+    thread: GuardedU64,
     /// One more than the generation; 0 is none.
-    generation: AtomicU64,
+    generation: GuardedU64,
 }
 
 /// Which of the parties the calling one was.
@@ -148,8 +148,8 @@ impl Barrier {
         assert!(parties <= Barrier::MAX_PARTIES, "a barrier has at most 32767 parties");
         Barrier {
             monitor: Monitor::new(0),
-            places: [const { Place { thread: AtomicU64::new(0), generation: AtomicU64::new(0) } }; PLACES],
-            parties: AtomicU32::new(parties),
+            places: [const { Place { thread: GuardedU64::new(0), generation: GuardedU64::new(0) } }; PLACES],
+            parties: GuardedU32::new(parties),
             reserved: 0,
         }
     }

@@ -23,7 +23,7 @@
 use crate::mutex::{LockError, MutexGuard};
 use crate::raw::{Entered, Monitor};
 use multiproc_core::Deadline;
-use multiproc_core::sync::atomic::{AtomicU64, Ordering};
+use multiproc_core::sync::atomic::{GuardedU64, Ordering};
 use multiproc_core::sync::thread;
 use std::cell::Cell;
 use std::fmt;
@@ -69,7 +69,9 @@ const PLACES: usize = if cfg!(multiproc_model) { 3 } else { 64 };
 /// # Caveats
 ///
 /// - Notify before the mutex is released, if a death in between must not matter: one that released it and dies before
-///   it notifies leaves nothing to be seen. Who recovers the mutex of a dead owner does well to notify all.
+///   it notifies leaves nothing to be seen.
+/// - Who recovers the mutex of a dead owner should notify all: the dead one may have been notified, and not have taken
+///   what there was.
 /// - With more than 64 waiters at once, those beyond may be woken by notifications that were for others.
 #[derive(Default)]
 #[repr(C)]
@@ -84,8 +86,8 @@ struct Places([Place; PLACES]);
 #[repr(C)]
 struct Place {
     /// One more than the ticket; 0 is none.
-    ticket: AtomicU64,
-    thread: AtomicU64,
+    ticket: GuardedU64,
+    thread: GuardedU64,
 }
 
 /// Whether a wait ended because its time was up.
@@ -361,7 +363,7 @@ impl Condvar {
 
 impl Places {
     const fn new() -> Places {
-        Places([const { Place { ticket: AtomicU64::new(0), thread: AtomicU64::new(0) } }; PLACES])
+        Places([const { Place { ticket: GuardedU64::new(0), thread: GuardedU64::new(0) } }; PLACES])
     }
 }
 

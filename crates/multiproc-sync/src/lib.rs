@@ -59,25 +59,44 @@
 //! - Guards stay on the thread that took the lock. A forked child's copy of a guard is none: it releases nothing.
 //! - `exec` in a process that holds a permit or reads an [`RwLock`] keeps them taken until that process ends.
 
+// loom's atomics are made while the program runs: what is made by constant functions is not for it.
 #[doc(hidden)]
 pub mod raw;
 
+#[cfg(not(loom))]
 mod barrier;
+#[cfg(not(loom))]
 mod condvar;
+#[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
 mod event;
+#[cfg(not(loom))]
 mod mutex;
+#[cfg(not(loom))]
 mod poison;
+#[cfg(not(loom))]
 mod reentrant;
+#[cfg(not(loom))]
 mod rwlock;
+#[cfg(not(loom))]
 mod semaphore;
+#[cfg(not(loom))]
 mod shm_safe;
 
+#[cfg(not(loom))]
 pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
+#[cfg(not(loom))]
 pub use condvar::{Condvar, WaitTimeoutResult};
+#[cfg(not(loom))]
 pub use error::AcquireError;
+#[cfg(not(loom))]
 pub use event::Event;
+#[cfg(not(loom))]
 pub use mutex::{LockError, Mutex, MutexGuard};
+#[cfg(not(loom))]
 pub use reentrant::{ReentrantLockError, ReentrantMutex, ReentrantMutexGuard};
+#[cfg(not(loom))]
 pub use rwlock::{ReadError, RwLock, RwLockReadGuard, RwLockWriteGuard, WriteError};
+#[cfg(not(loom))]
 pub use semaphore::{BoundedSemaphore, Permit, ReleaseError, Semaphore};

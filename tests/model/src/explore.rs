@@ -91,6 +91,8 @@ type Visited = HashSet<u128, BuildHasherDefault<Plain>>;
 enum Move {
     Run(usize, usize),
     Kill(usize, usize),
+    Doom(usize),
+    Bury(usize, usize),
     TimeOut,
 }
 
@@ -100,6 +102,8 @@ impl fmt::Display for Move {
             Move::Run(process, 0) => write!(f, "{process}"),
             Move::Run(process, choice) => write!(f, "{process}/{choice}"),
             Move::Kill(process, _) => write!(f, "kill{process}"),
+            Move::Doom(process) => write!(f, "doom{process}"),
+            Move::Bury(process, _) => write!(f, "bury{process}"),
             Move::TimeOut => f.write_str("time"),
         }
     }
@@ -186,18 +190,28 @@ impl<F: Fn()> Explorer<F> {
                     kills -= 1;
                     choice
                 }
+                Move::Doom(process) => {
+                    world.processes[process].state.set(State::Doomed);
+                    kills -= 1;
+                    0
+                }
+                Move::Bury(process, choice) => {
+                    world.kill(process, choice);
+                    choice
+                }
                 Move::TimeOut => {
                     world.time_out();
                     0
                 }
             };
-            if choice == 0 {
+            if choice == 0 && !matches!(next, Move::Doom(_) | Move::TimeOut) {
                 // Only now is it known whether there was something to choose.
                 for other in 1..world.choices.get() {
                     match next {
                         Move::Run(process, _) => node.moves.push(Move::Run(process, other)),
                         Move::Kill(process, _) => node.moves.push(Move::Kill(process, other)),
-                        Move::TimeOut => {}
+                        Move::Bury(process, _) => node.moves.push(Move::Bury(process, other)),
+                        Move::Doom(_) | Move::TimeOut => {}
                     }
                 }
             }
@@ -225,6 +239,14 @@ impl<F: Fn()> Explorer<F> {
                 figures: *figures,
             })
         };
+        // Steps that no other process can tell from none, of those that cannot be killed any more, are no states.
+        while kills == 0
+            && let Some(process) = self.alone()
+            && world.failure.borrow().is_none()
+        {
+            world.run(process, 0);
+            figures.transitions += 1;
+        }
         if let Some(what) = world.failure.borrow_mut().take() {
             return Err(fail(what, path, figures));
         }
@@ -238,19 +260,31 @@ impl<F: Fn()> Explorer<F> {
         let mut moves = Vec::new();
         let states: Vec<State> =
             world.processes[..self.processes].iter().map(|process| process.state.get()).collect();
+        let alone =
+            |process: &usize| states[*process] == State::Ready && world.processes[*process].alone.get();
+        if let Some(process) = (0..self.processes).find(alone) {
+            // No step of another can tell whether this one is taken before or after it. A kill can, and is decided
+            // on here and done whenever it may be.
+            if kills > 0 {
+                moves.push(Move::Doom(process));
+            }
+            moves.push(Move::Run(process, 0));
+            path.push(Node { snapshot, kills, moves, taken });
+            return Ok(());
+        }
         for (process, state) in states.iter().enumerate() {
             if matches!(state, State::Ready | State::Asleep(_)) && kills > 0 {
                 moves.push(Move::Kill(process, 0));
             }
         }
         let killable = moves.len();
-        moves.extend(
-            states
-                .iter()
-                .enumerate()
-                .filter(|(_, state)| **state == State::Ready)
-                .map(|(at, _)| Move::Run(at, 0)),
-        );
+        for (process, state) in states.iter().enumerate() {
+            match state {
+                State::Ready => moves.push(Move::Run(process, 0)),
+                State::Doomed => moves.push(Move::Bury(process, 0)),
+                State::Asleep(_) | State::Done | State::Dead => {}
+            }
+        }
         if moves.len() == killable {
             let end = self.end();
             match check(&end) {
@@ -269,6 +303,13 @@ impl<F: Fn()> Explorer<F> {
         }
         path.push(Node { snapshot, kills, moves, taken });
         Ok(())
+    }
+
+    /// A process whose next step touches what no other one does.
+    fn alone(&self) -> Option<usize> {
+        let processes = &world().processes;
+        (0..self.processes)
+            .find(|at| processes[*at].state.get() == State::Ready && processes[*at].alone.get())
     }
 
     /// Tells whether a few bounded sleeps later everybody is where they should be, without further kills.

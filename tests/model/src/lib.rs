@@ -11,6 +11,10 @@
 //! said about what a process remembers, and no code can forget to say it. Sleeps have no bound: one that should have
 //! been ended by a wake-up is found as a state in which nobody can go on.
 //!
+//! Some steps nobody else can tell from none: a change of what the kernel watches, an access to words under a lock
+//! that the process owns (`Guarded…`). Before those no other process runs, which leaves out orders that make no
+//! difference; a kill before such a step is decided on there, and done at any time after.
+//!
 //! Steps are in the order of the program and seen at once by all, which is how x86-64 makes them for a killed
 //! process, whose stores are a prefix of its program; what the C11 orders allow beyond is loom's to try.
 #![cfg(all(multiproc_model, target_arch = "x86_64", target_os = "linux"))]

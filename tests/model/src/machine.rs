@@ -26,6 +26,8 @@ const SLEEPERS: u32 = 1 << 31;
 pub(crate) enum State {
     Ready,
     Asleep([usize; 2]),
+    /// It will be killed before its next step, some time.
+    Doomed,
     Done,
     Dead,
 }
@@ -33,6 +35,8 @@ pub(crate) enum State {
 pub(crate) struct Process {
     fiber: RefCell<Fiber>,
     pub(crate) state: Cell<State>,
+    /// Whether its next step touches only what no other process touches meanwhile.
+    pub(crate) alone: Cell<bool>,
     /// What its sleep ended with.
     wake: Cell<usize>,
     watched: Cell<usize>,
@@ -80,6 +84,7 @@ impl World {
             .map(|_| Process {
                 fiber: RefCell::new(Fiber::new()),
                 state: Cell::new(State::Done),
+                alone: Cell::new(false),
                 wake: Cell::new(0),
                 watched: Cell::new(0),
                 held: Default::default(),
@@ -104,6 +109,7 @@ impl World {
         for process in &self.processes[..count] {
             process.fiber.borrow_mut().begin(run);
             process.state.set(State::Ready);
+            process.alone.set(false);
             process.wake.set(0);
             process.watched.set(0);
             process.held.iter().for_each(|held| held.set(0));
@@ -203,6 +209,7 @@ impl World {
                 // What they remember plays no role any more.
                 State::Done => words.push(1),
                 State::Dead => words.push(2),
+                State::Doomed => words.extend([5, process.watched.get() as u64]),
                 state => {
                     let (kind, asleep) = match state {
                         State::Asleep(on) => (4, on),
@@ -210,6 +217,7 @@ impl World {
                     };
                     let fiber = process.fiber.borrow();
                     words.extend([kind, asleep[0] as u64, asleep[1] as u64, process.wake.get() as u64]);
+                    words.push(process.alone.get().into());
                     words.push(process.watched.get() as u64);
                     words.extend(process.held.iter().map(|held| held.get() as u64));
                     words.push(fiber.live().len() as u64);
@@ -237,10 +245,15 @@ impl World {
             match kind {
                 1 => process.state.set(State::Done),
                 2 => process.state.set(State::Dead),
+                5 => {
+                    process.state.set(State::Doomed);
+                    process.watched.set(take(&mut words));
+                }
                 _ => {
                     let asleep = [take(&mut words), take(&mut words)];
                     process.state.set(if kind == 4 { State::Asleep(asleep) } else { State::Ready });
                     process.wake.set(take(&mut words));
+                    process.alone.set(take(&mut words) == 1);
                     process.watched.set(take(&mut words));
                     process.held.iter().for_each(|held| held.set(take(&mut words)));
                     let len = take(&mut words);
@@ -289,6 +302,14 @@ impl Machine for World {
     fn step(&self) {
         // The check at the end of a model looks at memory without being a process.
         if self.running.get() != usize::MAX {
+            self.current().alone.set(false);
+            leave();
+        }
+    }
+
+    fn step_alone(&self) {
+        if self.running.get() != usize::MAX {
+            self.current().alone.set(true);
             leave();
         }
     }

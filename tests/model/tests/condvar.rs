@@ -14,8 +14,11 @@ struct Shared {
 type Guarded<'a> = Result<MutexGuard<'a, u64>, AcquireError<MutexGuard<'a, u64>>>;
 
 fn recovered(result: Guarded<'_>) -> MutexGuard<'_, u64> {
-    // Whole numbers are never half-changed.
-    result.unwrap_or_else(AcquireError::into_guard)
+    result.unwrap_or_else(|error| {
+        // The dead one may have been notified, and not have taken what there was.
+        shared::<Shared>().arrived.notify_all();
+        error.into_guard()
+    })
 }
 
 fn put(count: u64) {

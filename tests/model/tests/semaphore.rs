@@ -4,8 +4,8 @@
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
 use multiproc_core::sync::thread;
-use multiproc_model::{Explorer, shared};
-use multiproc_sync::raw::Permits;
+use multiproc_model::{End, Explorer, shared};
+use multiproc_sync::raw::{Monitor, Permits};
 
 #[repr(C)]
 struct Shared {
@@ -63,11 +63,69 @@ fn two_processes() {
 
 #[test]
 fn three_processes() {
-    explore(3, 1, 1, 0, 500_000);
-    explore(3, 1, 1, 1, 500_000);
+    explore(3, 1, 1, 0, if is_full() { usize::MAX } else { 500_000 });
+    explore(3, 1, 1, 1, if is_full() { usize::MAX } else { 500_000 });
     if is_full() {
         explore(3, 1, 1, 2, usize::MAX);
         explore(3, 2, 1, 2, usize::MAX);
         explore(3, 1, 2, 2, usize::MAX);
     }
+}
+
+/// A ledger that is changed beside the sum, as two steps.
+#[repr(C)]
+struct Naive {
+    monitor: Monitor,
+    holders: [AtomicU64; 3],
+    inside: AtomicU64,
+}
+
+impl Naive {
+    fn acquire(&self, me: usize) {
+        loop {
+            let entered = self.monitor.enter();
+            if entered.value() == 0 {
+                self.holders[me].store(thread::id(), Ordering::Relaxed);
+                entered.publish_quietly(1);
+                return;
+            }
+            drop(entered);
+            self.monitor.wait(Deadline::NEVER, |taken| taken == 0, || self.take_back());
+        }
+    }
+
+    fn give_back(&self, me: usize) {
+        let entered = self.monitor.enter();
+        self.holders[me].store(0, Ordering::Relaxed);
+        entered.publish(entered.value().saturating_sub(1));
+    }
+
+    fn take_back(&self) {
+        for holder in &self.holders {
+            let id = holder.load(Ordering::Relaxed);
+            if id != 0 && !thread::is_alive(id) {
+                let entered = self.monitor.enter();
+                holder.store(0, Ordering::Relaxed);
+                entered.publish(entered.value().saturating_sub(1));
+            }
+        }
+    }
+}
+
+#[test]
+fn control_a_ledger_beside_the_sum_is_caught() {
+    let found = Explorer::new(3).kills(1).time_outs().explore(
+        |process| {
+            let naive: &Naive = shared();
+            naive.acquire(process);
+            let before = naive.inside.swap(thread::id(), Ordering::Relaxed);
+            assert!(before == 0 || !thread::is_alive(before), "two are inside");
+            naive.inside.store(0, Ordering::Relaxed);
+            naive.give_back(process);
+        },
+        End::nobody_sleeps,
+    );
+    let failure = found.unwrap_err();
+    println!("control: {failure}");
+    assert!(failure.what.contains("two are inside") || failure.what.contains("hang"), "{failure}");
 }

@@ -1,5 +1,5 @@
 use crate::{assert_soon, kill, with_children};
-use multiproc::{AcquireError, Condvar, Mutex, Process, Shared, ShmSafe};
+use multiproc::{Condvar, LockError, Mutex, MutexGuard, Process, Shared, ShmSafe};
 use multiproc_tests::eventually;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -14,6 +14,20 @@ struct Stock {
     taken: AtomicU32,
 }
 
+impl Stock {
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.recovered(self.count.lock())
+    }
+
+    fn recovered<'a>(&self, locked: Result<MutexGuard<'a, u64>, LockError<'a, u64>>) -> MutexGuard<'a, u64> {
+        locked.unwrap_or_else(|error| {
+            // The dead one may have been notified, and not have taken what there was.
+            self.arrived.notify_all();
+            error.into_guard()
+        })
+    }
+}
+
 fn stock() -> Shared<Stock> {
     let (waiting, taken) = (AtomicU32::new(0), AtomicU32::new(0));
     Shared::new(Stock { count: Mutex::new(0), arrived: Condvar::new(), waiting, taken }).unwrap()
@@ -24,22 +38,22 @@ fn taker(stock: &Shared<Stock>) -> Process<()> {
     // Relaxed: the mutex orders it.
     let before = stock.waiting.load(Ordering::Relaxed);
     let child = Process::spawn(stock.clone(), |stock| {
-        let mut count = stock.count.lock().unwrap_or_else(AcquireError::into_guard);
+        let mut count = stock.lock();
         stock.waiting.fetch_add(1, Ordering::Relaxed);
         while *count == 0 {
-            count = stock.arrived.wait(count).unwrap_or_else(AcquireError::into_guard);
+            count = stock.recovered(stock.arrived.wait(count));
         }
         *count -= 1;
         stock.taken.fetch_add(1, Ordering::Relaxed);
     });
     eventually(Duration::from_secs(10), "it waits", || stock.waiting.load(Ordering::Relaxed) > before);
     // It has released the mutex, so it has its ticket.
-    drop(stock.count.lock().unwrap());
+    drop(stock.lock());
     child.unwrap()
 }
 
 fn put(stock: &Stock, count: u64) {
-    let mut guard = stock.count.lock().unwrap_or_else(AcquireError::into_guard);
+    let mut guard = stock.lock();
     *guard += count;
     stock.arrived.notify_n(count as usize);
 }
@@ -108,7 +122,7 @@ fn a_notification_of_one_that_dies_then_goes_to_another() {
             // Two were put; the dead one took none, one, or died with it.
             assert_soon("another one", || {
                 while stock.taken.load(Ordering::Relaxed) < 2 {
-                    let count = *stock.count.lock().unwrap_or_else(AcquireError::into_guard);
+                    let count = *stock.lock();
                     if count == 0 && stock.taken.load(Ordering::Relaxed) == 1 {
                         // The dead one had taken one before it could say so.
                         break;

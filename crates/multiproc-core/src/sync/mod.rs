@@ -19,13 +19,20 @@ mod loom;
 pub mod model;
 
 /// Atomics and their orderings.
+///
+/// The `Guarded` ones are touched by the owner of a lock only, or as a hint that is checked again by one. To the
+/// machine they are atomics like the others; the model of kills need not try the steps of other processes between.
 pub mod atomic {
     #[cfg(multiproc_model)]
-    pub use super::model::atomic::{AtomicU32, AtomicU64};
+    pub use super::model::atomic::{AtomicU32, AtomicU64, GuardedU32, GuardedU64};
     #[cfg(loom)]
     pub use ::loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+    #[cfg(loom)]
+    pub use ::loom::sync::atomic::{AtomicU32 as GuardedU32, AtomicU64 as GuardedU64};
     #[cfg(not(any(loom, multiproc_model)))]
     pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+    #[cfg(not(any(loom, multiproc_model)))]
+    pub use std::sync::atomic::{AtomicU32 as GuardedU32, AtomicU64 as GuardedU64};
     #[cfg(multiproc_model)]
     pub use std::sync::atomic::{AtomicBool, Ordering, fence};
 }

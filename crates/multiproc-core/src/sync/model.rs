@@ -11,6 +11,9 @@ use std::cell::Cell;
 pub trait Machine {
     /// The caller is about to read or write shared memory, or a word that the kernel reads when it dies.
     fn step(&self);
+    /// The caller is about to touch what no other process does meanwhile: what the kernel watches for it, or words
+    /// under a lock that it owns. It may be killed before, and others need not run in between.
+    fn step_alone(&self);
     /// Puts the caller to sleep on words, given as addresses and expected values.
     fn wait(&self, words: &[(usize, u32)]) -> crate::sys::futex::Wake;
     /// Wakes up to `count` sleepers of the word after changing it.
@@ -47,56 +50,62 @@ fn step() {
     }
 }
 
+fn step_alone() {
+    if let Some(machine) = machine() {
+        machine.step_alone();
+    }
+}
+
 /// Atomics whose every access is a step.
 pub mod atomic {
-    use super::step;
+    use super::{step, step_alone};
     use std::sync::atomic::Ordering;
 
     macro_rules! atomic {
-        ($name:ident, $value:ty) => {
+        ($name:ident, $inner:ident, $value:ty, $step:ident) => {
             /// `std`'s, with a step before each access.
             #[derive(Debug, Default)]
             #[repr(transparent)]
-            pub struct $name(std::sync::atomic::$name);
+            pub struct $name(std::sync::atomic::$inner);
 
             #[allow(missing_docs, reason = "as std's")]
             impl $name {
                 pub const fn new(value: $value) -> $name {
-                    $name(std::sync::atomic::$name::new(value))
+                    $name(std::sync::atomic::$inner::new(value))
                 }
 
                 pub fn load(&self, order: Ordering) -> $value {
-                    step();
+                    $step();
                     self.0.load(order)
                 }
 
                 pub fn store(&self, value: $value, order: Ordering) {
-                    step();
+                    $step();
                     self.0.store(value, order);
                 }
 
                 pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                    step();
+                    $step();
                     self.0.swap(value, order)
                 }
 
                 pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
-                    step();
+                    $step();
                     self.0.fetch_or(value, order)
                 }
 
                 pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
-                    step();
+                    $step();
                     self.0.fetch_and(value, order)
                 }
 
                 pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
-                    step();
+                    $step();
                     self.0.fetch_add(value, order)
                 }
 
                 pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
-                    step();
+                    $step();
                     self.0.fetch_sub(value, order)
                 }
 
@@ -107,7 +116,7 @@ pub mod atomic {
                     success: Ordering,
                     failure: Ordering,
                 ) -> Result<$value, $value> {
-                    step();
+                    $step();
                     self.0.compare_exchange(current, new, success, failure)
                 }
 
@@ -128,8 +137,10 @@ pub mod atomic {
         };
     }
 
-    atomic!(AtomicU32, u32);
-    atomic!(AtomicU64, u64);
+    atomic!(AtomicU32, AtomicU32, u32, step);
+    atomic!(AtomicU64, AtomicU64, u64, step);
+    atomic!(GuardedU32, AtomicU32, u32, step_alone);
+    atomic!(GuardedU64, AtomicU64, u64, step_alone);
 }
 
 /// Words to sleep on.
@@ -204,7 +215,10 @@ pub mod thread {
 
     /// Whether that one lives.
     pub fn is_alive(id: u64) -> bool {
-        machine().is_none_or(|machine| machine.is_alive(id))
+        machine().is_none_or(|machine| {
+            machine.step();
+            machine.is_alive(id)
+        })
     }
 
     /// Who the caller's process is: itself.
@@ -220,14 +234,14 @@ pub mod thread {
     /// Makes the kernel look at a word if the caller dies.
     pub fn watch(word: Futex<'_>) -> usize {
         let machine = machine().expect(OUTSIDE);
-        machine.step();
+        machine.step_alone();
         machine.watched().replace(word.address())
     }
 
     /// Puts back what `watch` returned.
     pub fn watch_again(address: usize) {
         let machine = machine().expect(OUTSIDE);
-        machine.step();
+        machine.step_alone();
         machine.watched().set(address);
     }
 
@@ -249,7 +263,7 @@ pub mod thread {
             }
         }
         let last = held.iter().rev().map(std::cell::Cell::get).find(|address| *address != 0);
-        machine.step();
+        machine.step_alone();
         machine.watched().set(last.unwrap_or(0));
     }
 }

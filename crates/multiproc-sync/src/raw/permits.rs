@@ -22,7 +22,7 @@
 
 use super::{Entered, Monitor, looks};
 use multiproc_core::Deadline;
-use multiproc_core::sync::atomic::{AtomicU64, Ordering};
+use multiproc_core::sync::atomic::{GuardedU64, Ordering};
 use multiproc_core::sync::thread;
 
 /// The most processes whose permits come back when they die, at one time.
@@ -43,8 +43,8 @@ pub struct Permits {
 #[derive(Debug)]
 #[repr(C)]
 struct Holder {
-    id: AtomicU64,
-    count: AtomicU64,
+    id: GuardedU64,
+    count: GuardedU64,
 }
 
 /// One that was taken, and by which process.
@@ -92,7 +92,7 @@ impl Permits {
     pub const fn new() -> Permits {
         Permits {
             monitor: Monitor::new(0),
-            holders: [const { Holder { id: AtomicU64::new(0), count: AtomicU64::new(0) } }; HOLDERS],
+            holders: [const { Holder { id: GuardedU64::new(0), count: GuardedU64::new(0) } }; HOLDERS],
         }
     }
 
