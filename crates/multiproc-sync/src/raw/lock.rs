@@ -170,6 +170,7 @@ impl Lock {
     }
 
     /// Tells whether its last owner died with it, and nobody has taken it since.
+    #[cfg(not(loom))]
     #[cold]
     pub(crate) fn is_of_the_dead(&self) -> bool {
         self.release_of_the_dead();
