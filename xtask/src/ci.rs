@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::metadata::Workspace;
 use crate::shell::{Result, cargo, root, run, succeeds};
-use crate::{bench, docs, test, tidy};
+use crate::{bench, docs, stress, test, tidy};
 
 type Gate = fn(&Workspace) -> Result<Outcome>;
 
@@ -31,6 +31,7 @@ const GATES: &[(&str, Gate)] = &[
     ("deny", deny),
     ("test", |_| test::debug().map(Outcome::Tested)),
     ("test-release", |_| test::release().map(Outcome::Tested)),
+    ("stress", |_| stress::bounded().map(|()| Outcome::Passed)),
     ("bench-smoke", |_| bench::command(&["--smoke".to_owned()]).map(|()| Outcome::Passed)),
 ];
 

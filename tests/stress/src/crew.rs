@@ -184,6 +184,7 @@ fn survive(part: Part, control: &Control, stage: &dyn Stage, who: usize) {
             seat.first();
         }
         Part::Contender => {
+            os::come_second();
             while control.stage() < stage::GONE {
                 seat.count(stage.operate(who));
             }

@@ -89,6 +89,17 @@ pub(crate) fn come_first() {
     unsafe { setpriority(PRIO_PROCESS, 0, -15) };
 }
 
+/// Lets the calling child come after its parent, which steps and kills others meanwhile.
+pub(crate) fn come_second() {
+    const PRIO_PROCESS: c_int = 0;
+    for priority in [-5, 5] {
+        // SAFETY: takes plain numbers.
+        if unsafe { setpriority(PRIO_PROCESS, 0, priority) } == 0 {
+            return;
+        }
+    }
+}
+
 /// Runs `body` in a copy of this process, which ends with 0, or with 101 if it panics, and dies with its parent.
 pub(crate) fn spawn(body: impl FnOnce()) -> Pid {
     // SAFETY: getpid has no conditions.
@@ -106,6 +117,12 @@ pub(crate) fn spawn(body: impl FnOnce()) -> Pid {
     let code = if is_orphan || catch_unwind(AssertUnwindSafe(body)).is_err() { 101 } else { 0 };
     // SAFETY: takes a plain number; what the copy of the parent would do at its end is not the child's to do.
     unsafe { _exit(code) }
+}
+
+/// Ends the calling process at once, without giving anything back.
+pub(crate) fn leave() {
+    // SAFETY: takes a plain number.
+    unsafe { _exit(0) }
 }
 
 /// Lets the parent trace the calling process, and stops it.

@@ -93,7 +93,9 @@ fn attempt(scenario: &dyn Scenario, place: Place, deed: Deed, outcome: &mut Outc
         require(works, || "the neighbours do not work".to_owned())?;
     }
     for at in 0..scenario.newcomers() {
-        crew.add(Part::Newcomer { relieves: at == 0 && deed != Deed::Pause });
+        // While the victim stands still, what it will do is not to be done by another.
+        let relieves = at == 0 && (deed != Deed::Pause || !scenario.works_beside_a_pause());
+        crew.add(Part::Newcomer { relieves });
     }
     let victim = crew.add_stepped(be_victim).map_err(lost)?;
     if let Neighbours::Asleep(count) = scenario.neighbours() {

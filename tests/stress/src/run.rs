@@ -70,9 +70,11 @@ pub(crate) fn try_out(scenario: &dyn Scenario, budget: Budget) -> Report {
         done
     };
     report.kills = deeds(&places, budget.kills, &mut || Deed::Kill, &mut report);
-    report.pauses = deeds(&awake, budget.pauses, &mut || Deed::Pause, &mut report);
+    let paused = if scenario.allows_pauses() { &awake[..] } else { &[] };
+    report.pauses = deeds(paused, budget.pauses, &mut || Deed::Pause, &mut report);
+    let doubled = if scenario.allows_doubles() { &places[..] } else { &[] };
     report.doubles = deeds(
-        &places,
+        doubled,
         budget.doubles,
         &mut || Deed::KillBoth(numbers.below(RECOVERER as u64) as usize),
         &mut report,

@@ -86,6 +86,16 @@ pub(crate) trait Scenario {
         true
     }
 
+    /// It goes on well after the others have worked.
+    fn allows_pauses(&self) -> bool {
+        true
+    }
+
+    /// One more may take part, who is killed after the victim.
+    fn allows_doubles(&self) -> bool {
+        true
+    }
+
     /// The protocol is known to be wrong, and must be caught.
     fn is_control(&self) -> bool {
         false

@@ -7,27 +7,35 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::control::{Bracket, Gate};
+use crate::crew::HANG;
 use crate::memory::{Plain, shared};
+use crate::os;
 use crate::scenario::{Found, Neighbours, Scenario, Stage, Tally};
 
-/// A lock to try.
+/// A lock to try, or anything of which one process at a time can have one.
 pub(crate) trait Subject: Send + Sync + 'static {
     /// How the scenarios call it.
     const NAME: &'static str;
     /// It is wrong, and must be caught.
     const IS_CONTROL: bool = false;
+    /// Who takes it is told if its last owner died with it.
+    const TELLS: bool = true;
+    /// Who comes just after a death finds it when its first short sleep ends, as is documented.
+    const NEEDS_BOUND: bool = false;
 
     /// One that is free.
     fn new() -> Self;
     /// Called once where it lies, before there is another process.
     fn prepare(&self) {}
-    /// Takes it, and tells whether its last owner died with it.
-    fn acquire(&self) -> Found;
-    /// Gives it back.
-    fn release(&self);
-    /// Called once by every process that will use it.
-    fn warm(&self) {
-        multiproc_core::sys::thread::process_id();
+    /// Takes it, calls `body` with what that told, and gives it back.
+    fn with(&self, body: &mut dyn FnMut(Found));
+    /// Looks whether it is free and whole after all.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
     }
 }
 
@@ -35,21 +43,41 @@ pub(crate) trait Subject: Send + Sync + 'static {
 pub(crate) struct Long(Lock);
 
 impl Subject for Long {
-    const NAME: &'static str = "long lock";
+    const NAME: &'static str = "lock, held long";
 
     fn new() -> Long {
         Long(Lock::new())
     }
 
-    fn acquire(&self) -> Found {
-        match self.0.lock_long(Deadline::NEVER) {
-            Some(Acquired::OwnerDied) => Found::Dead,
-            _ => Found::Clean,
-        }
+    fn with(&self, body: &mut dyn FnMut(Found)) {
+        // Without a deadline it is always taken.
+        let Some(acquired) = self.0.lock_long(Deadline::NEVER) else { return };
+        body(found(acquired));
+        self.0.unlock_long();
+    }
+}
+
+/// Our lock as it is held for a few instructions.
+pub(crate) struct Short(Lock);
+
+impl Subject for Short {
+    const NAME: &'static str = "lock";
+
+    fn new() -> Short {
+        Short(Lock::new())
     }
 
-    fn release(&self) {
-        self.0.unlock_long();
+    fn with(&self, body: &mut dyn FnMut(Found)) {
+        let Some(locked) = self.0.lock(Deadline::NEVER) else { return };
+        body(found(locked.acquired));
+        self.0.unlock(locked);
+    }
+}
+
+fn found(acquired: Acquired) -> Found {
+    match acquired {
+        Acquired::Clean => Found::Clean,
+        Acquired::OwnerDied => Found::Dead,
     }
 }
 
@@ -114,7 +142,11 @@ impl<L: Subject> Scenario for Locking<L> {
     }
 
     fn deaths_before(&self) -> u64 {
-        u64::from(self.shape == Shape::Inherited)
+        u64::from(L::TELLS && self.shape == Shape::Inherited)
+    }
+
+    fn needs_bound(&self) -> bool {
+        L::NEEDS_BOUND
     }
 
     fn is_control(&self) -> bool {
@@ -122,37 +154,65 @@ impl<L: Subject> Scenario for Locking<L> {
     }
 
     fn stage(&self) -> Box<dyn Stage> {
-        let state = shared(Guarded { lock: L::new(), first: AtomicU64::new(0), second: AtomicU64::new(0) });
+        let state = shared(Guarded::<L>::new());
         state.0.lock.prepare();
         let stage = Locked { shape: self.shape, state };
         if self.shape == Shape::Inherited {
-            let pid = crate::os::spawn(|| {
-                stage.state.0.lock.warm();
-                stage.state.0.lock.acquire();
-            });
-            crate::os::wait(pid, crate::crew::HANG);
+            // Ends in the middle of it.
+            let pid = os::spawn(|| stage.state.0.lock.with(&mut |_| os::leave()));
+            os::wait(pid, HANG);
         }
         Box::new(stage)
     }
 }
 
 /// A lock and what it guards: two numbers that are equal whenever it is free.
-struct Guarded<L> {
-    lock: L,
+pub(crate) struct Guarded<L> {
+    pub(crate) lock: L,
     first: AtomicU64,
     second: AtomicU64,
 }
 
 impl<L: Subject> Guarded<L> {
-    fn enter(&self) -> Found {
-        let found = self.lock.acquire();
-        if found == Found::Dead {
-            self.second.store(self.first.load(Ordering::Relaxed), Ordering::Relaxed);
+    /// A free one.
+    pub(crate) fn new() -> Guarded<L> {
+        Guarded { lock: L::new(), first: AtomicU64::new(0), second: AtomicU64::new(0) }
+    }
+
+    /// Changes the numbers, and does more while it owns the lock.
+    pub(crate) fn change(&self, mut more: impl FnMut()) -> Found {
+        let mut told = Found::Clean;
+        self.lock.with(&mut |found| {
+            told = found;
+            let (first, second) = (self.first.load(Ordering::Relaxed), self.second.load(Ordering::Relaxed));
+            if first != second {
+                assert!(found == Found::Dead || !L::TELLS, "half a change, and nobody said so");
+                self.second.store(first, Ordering::Relaxed);
+            }
+            // Not in one step each, so that two at once are seen in the sum.
+            self.first.store(first + 1, Ordering::Relaxed);
+            self.second.store(first + 1, Ordering::Relaxed);
+            more();
+        });
+        told
+    }
+
+    /// Looks whether it is free, the numbers are equal, and so many changes were made.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong.
+    pub(crate) fn verify(&self, least: u64, most: u64) -> Result<(), String> {
+        self.lock.check()?;
+        let (first, second) = (self.first.load(Ordering::Relaxed), self.second.load(Ordering::Relaxed));
+        if first != second {
+            return Err(format!("a half change is left: {first} and {second}"));
         }
-        // Not in one step each, so that two at once are seen in the sum.
-        self.first.store(self.first.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        self.second.store(self.second.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        found
+        if (least..=most).contains(&first) {
+            Ok(())
+        } else {
+            Err(format!("{first} changes were made, and not {least} to {most}"))
+        }
     }
 }
 
@@ -163,43 +223,30 @@ struct Locked<L: Subject> {
 
 impl<L: Subject> Stage for Locked<L> {
     fn victim(&self, bracket: &Bracket<'_>) {
-        let state = &self.state.0;
-        state.lock.warm();
+        // What a thread learns once is not part of an operation.
+        multiproc_core::sys::thread::process_id();
         if self.shape == Shape::Sleepers {
-            state.enter();
-            bracket.begin();
+            self.state.0.change(|| bracket.begin());
         } else {
             bracket.begin();
-            state.enter();
+            self.state.0.change(|| {});
         }
-        state.lock.release();
         bracket.end();
     }
 
     fn operate(&self, _who: usize) -> Found {
-        let found = self.state.0.enter();
-        self.state.0.lock.release();
-        found
+        self.state.0.change(|| {})
     }
 
     fn hold(&self, gate: &Gate<'_>) {
         let lock = &self.state.0.lock;
-        lock.acquire();
-        gate.wait(0);
-        lock.release();
+        lock.with(&mut |_| gate.wait(0));
         if self.shape == Shape::Stolen {
-            lock.acquire();
-            gate.wait(1);
-            lock.release();
+            lock.with(&mut |_| gate.wait(1));
         }
     }
 
     fn check(&self, tally: &Tally) -> Result<(), String> {
-        let state = &self.state.0;
-        let (first, second) = (state.first.load(Ordering::Relaxed), state.second.load(Ordering::Relaxed));
-        if first != second {
-            return Err(format!("a half change is left: {first} and {second}"));
-        }
         let mut least = tally.operations + tally.waits + u64::from(tally.is_victim_done);
         let mut most = least + tally.killed;
         if self.shape == Shape::Sleepers && !tally.is_victim_done {
@@ -207,10 +254,6 @@ impl<L: Subject> Stage for Locked<L> {
             least += 1;
             most = most.max(least);
         }
-        if (least..=most).contains(&first) {
-            Ok(())
-        } else {
-            Err(format!("{first} changes were made, and not {least} to {most}"))
-        }
+        self.state.0.verify(least, most)
     }
 }

@@ -55,18 +55,16 @@ impl Subject for Robust {
         unsafe { pthread_mutex_init(self.pointer(), attributes) };
     }
 
-    fn acquire(&self) -> Found {
+    fn with(&self, body: &mut dyn FnMut(Found)) {
         // SAFETY: the mutex is initialised, and lives as long as the mapping.
         let result = unsafe { pthread_mutex_lock(self.pointer()) };
-        if result != EOWNERDEAD {
-            return Found::Clean;
+        if result == EOWNERDEAD {
+            // SAFETY: the calling thread holds the mutex.
+            unsafe { pthread_mutex_consistent(self.pointer()) };
+            body(Found::Dead);
+        } else {
+            body(Found::Clean);
         }
-        // SAFETY: the calling thread holds the mutex.
-        unsafe { pthread_mutex_consistent(self.pointer()) };
-        Found::Dead
-    }
-
-    fn release(&self) {
         // SAFETY: the calling thread holds the mutex.
         unsafe { pthread_mutex_unlock(self.pointer()) };
     }
