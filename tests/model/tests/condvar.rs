@@ -1,5 +1,6 @@
 //! Conditions, with kills at every step: a notification reaches somebody, and a dead one's goes to another.
 #![cfg(all(multiproc_model, target_arch = "x86_64", target_os = "linux"))]
+#![cfg_attr(multiproc_model, expect(clippy::print_stdout, reason = "says what was tried"))]
 
 use multiproc_model::{Explorer, shared};
 use multiproc_sync::{AcquireError, Condvar, Mutex, MutexGuard};

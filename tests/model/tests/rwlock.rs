@@ -1,5 +1,6 @@
 //! Locks for readers and writers, with kills at every step.
 #![cfg(all(multiproc_model, target_arch = "x86_64", target_os = "linux"))]
+#![cfg_attr(multiproc_model, expect(clippy::print_stdout, reason = "says what was tried"))]
 
 use multiproc_core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use multiproc_core::sync::thread;

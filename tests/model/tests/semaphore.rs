@@ -1,5 +1,6 @@
 //! Permits, with kills at every step: what the dead have taken comes back, once.
 #![cfg(all(multiproc_model, target_arch = "x86_64", target_os = "linux"))]
+#![cfg_attr(multiproc_model, expect(clippy::print_stdout, reason = "says what was tried"))]
 
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
