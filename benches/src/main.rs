@@ -5,11 +5,19 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its user")]
 
 mod args;
+mod cargo;
+mod ends;
+mod floor;
+mod link;
 mod measure;
+mod payload;
+mod peer;
+mod place;
 mod report;
 mod role;
 mod scenario;
 mod stats;
+mod sys;
 mod worker;
 mod zygote;
 

@@ -14,31 +14,41 @@ pub(crate) struct System {
     /// Operations a round.
     operations: u64,
     /// Whom to divide by.
-    against: Option<&'static str>,
+    against: Option<String>,
     goals: Vec<Goal>,
+    /// What its figure may be at most, whatever the others do.
+    limit: Option<f64>,
     round: Round,
 }
 
 /// How many times the cost of `against` is allowed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Goal {
-    pub(crate) against: &'static str,
+    pub(crate) against: String,
     pub(crate) at_most: f64,
 }
 
 impl System {
     pub(crate) fn new(name: impl Into<String>, operations: u64, round: Round) -> System {
-        System { name: name.into(), operations, against: None, goals: Vec::new(), round }
+        System { name: name.into(), operations, against: None, goals: Vec::new(), limit: None, round }
     }
 
     /// Shows the ratio to that system.
-    pub(crate) fn against(mut self, name: &'static str) -> System {
-        self.against = Some(name);
+    pub(crate) fn against(mut self, name: impl Into<String>) -> System {
+        let name = name.into();
+        // A ratio to itself tells nothing.
+        self.against = (name != self.name).then_some(name);
         self
     }
 
-    pub(crate) fn goal(mut self, against: &'static str, at_most: f64) -> System {
-        self.goals.push(Goal { against, at_most });
+    pub(crate) fn goal(mut self, against: impl Into<String>, at_most: f64) -> System {
+        self.goals.push(Goal { against: against.into(), at_most });
+        self
+    }
+
+    /// Says what the figure may be at most.
+    pub(crate) fn limit(mut self, at_most: f64) -> System {
+        self.limit = Some(at_most);
         self
     }
 }
@@ -65,8 +75,9 @@ pub(crate) struct Outcome {
 pub(crate) struct Row {
     pub(crate) system: String,
     pub(crate) samples: Vec<f64>,
-    pub(crate) against: Option<(&'static str, Spread)>,
+    pub(crate) against: Option<(String, Spread)>,
     pub(crate) goals: Vec<(Goal, Spread)>,
+    pub(crate) limit: Option<f64>,
 }
 
 /// Runs a scenario: a round of each system, in another order each time, so that no one has the quiet minute.
@@ -96,8 +107,13 @@ pub(crate) fn run(scenario: &'static Scenario, context: &Context) -> Result<Outc
     let rows = bench.systems.iter().enumerate().map(|(index, system)| Row {
         system: system.name.clone(),
         samples: samples[index].clone(),
-        against: system.against.and_then(|against| Some((against, ratio(index, against)?))),
-        goals: system.goals.iter().filter_map(|goal| Some((*goal, ratio(index, goal.against)?))).collect(),
+        against: system.against.as_ref().and_then(|against| Some((against.clone(), ratio(index, against)?))),
+        goals: system
+            .goals
+            .iter()
+            .filter_map(|goal| Some((goal.clone(), ratio(index, &goal.against)?)))
+            .collect(),
+        limit: system.limit,
     });
     Ok(Outcome {
         scenario,

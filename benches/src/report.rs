@@ -44,6 +44,16 @@ pub(crate) fn table(outcome: &Outcome) {
                 verdict(goal.at_most, ratio)
             );
         }
+        if let Some(limit) = row.limit {
+            let figure = Spread::of(&row.samples);
+            println!(
+                "  goal: {} <= {limit} {}: {} {}",
+                row.system,
+                scenario.unit,
+                spread(&figure, 4),
+                verdict(limit, &figure)
+            );
+        }
     }
     for absent in &outcome.absent {
         println!("  absent: {absent}");
@@ -75,11 +85,11 @@ pub(crate) fn json(outcome: &Outcome) {
                 "scenario": outcome.scenario.name, "system": row.system, "unit": outcome.scenario.unit,
                 "median": figure.median, "min": figure.min, "max": figure.max,
                 "rounds": row.samples.len(), "samples": row.samples,
-                "against": against.map(|(name, _)| *name),
+                "against": against.map(|(name, _)| name),
                 "ratio": against.map(|(_, ratio)| ratio.median),
                 "ratio_min": against.map(|(_, ratio)| ratio.min),
                 "ratio_max": against.map(|(_, ratio)| ratio.max),
-                "goals": goals, "absent": outcome.absent, "notes": outcome.notes,
+                "goals": goals, "limit": row.limit, "absent": outcome.absent, "notes": outcome.notes,
             })
         );
     }

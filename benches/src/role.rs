@@ -1,6 +1,7 @@
 //! What this executable does when the benchmarks start it again.
 
 use crate::measure::trivial;
+use crate::scenario::calls;
 use crate::{Result, stats};
 use multiproc_process::{Process, StartMethod};
 use std::hint::black_box;
@@ -11,6 +12,7 @@ use std::{env, io};
 
 const NUMBER: &str = "role-number";
 const CALLER: &str = "role-caller";
+const OPERATION: &str = "role-operation";
 const PAGE: usize = 4096;
 
 /// Plays the role that the arguments name, if they do.
@@ -21,6 +23,16 @@ pub(crate) fn play() -> Option<ExitCode> {
             let number: u64 = args.next()?.parse().ok()?;
             println!("{}", trivial(number));
             Some(ExitCode::SUCCESS)
+        }
+        OPERATION => {
+            let (operation, count) = (args.next()?, args.next()?.parse().ok()?);
+            Some(match calls::repeat(&operation, count) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("error: {error}");
+                    ExitCode::FAILURE
+                }
+            })
         }
         CALLER => {
             let method =
@@ -51,6 +63,11 @@ pub(crate) fn caller(method: StartMethod, mib: usize) -> Result<Command> {
     let method = if method == StartMethod::ForkServer { "fork-server" } else { "spawn" };
     command.args([CALLER, method, &mib.to_string()]);
     Ok(command)
+}
+
+/// The arguments that make this executable do an operation so often.
+pub(crate) fn operation(operation: &str, count: u64) -> [String; 3] {
+    [OPERATION.to_owned(), operation.to_owned(), count.to_string()]
 }
 
 /// Starts a process, has it call the function, and joins it.

@@ -1,11 +1,16 @@
 //! The scenarios, one file each.
 
+mod bulk;
 mod bytes_arg;
+pub(crate) mod calls;
 mod codec;
+mod event;
 mod forkserver;
 mod large;
+mod lock;
 mod many;
 mod pool;
+mod queue;
 mod spawn;
 
 use crate::Result;
@@ -47,6 +52,19 @@ const ALL: &[Scenario] = &[
     codec::SCENARIO,
     pool::TASKS,
     pool::MAP,
+    lock::FREE,
+    lock::CONTENDED,
+    event::SCENARIO,
+    queue::SMALL,
+    queue::MIDDLE,
+    queue::LARGE,
+    queue::TWO_TO_TWO,
+    queue::ASLEEP,
+    queue::PING,
+    bulk::COPY,
+    bulk::FILLED,
+    bulk::PASSED,
+    calls::SCENARIO,
 ];
 
 /// Returns the scenarios whose names contain `only`.

@@ -1,0 +1,22 @@
+//! Builds the peer that is written in C++, where there is a compiler and Boost.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=peers/boost.cpp");
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=CXX");
+    let compiler = env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    let program = Path::new(&env::var("OUT_DIR").unwrap_or_default()).join("boost");
+    let mut command = Command::new(&compiler);
+    command.args(["-std=c++17", "-O2", "peers/boost.cpp", "-lpthread", "-lrt", "-o"]).arg(&program);
+    // A program of its own and not a part of this one: the C++ library would be loaded at every start that is timed.
+    let built = command.output().is_ok_and(|output| output.status.success());
+    let path = if built { program.to_string_lossy().into_owned() } else { String::new() };
+    println!("cargo::rustc-env=BOOST_PEER={path}");
+    if !built {
+        println!("cargo::warning=peers/boost.cpp was not built with `{compiler}`: Boost will be absent");
+    }
+}

@@ -1,0 +1,140 @@
+// Boost's message_queue between processes, told over standard input how many operations to do.
+//
+//   boost stream SIZE PAIRS CPU CPU     to it: operations\n     from it: ns-for-one sum\n
+//   boost ping SIZE 1 CPU CPU
+//
+// Each round is done by processes forked for it, which wait for each other before they begin. The sum is that of
+// 3 * number + 1 over the numbers that were received.
+
+#include <atomic>
+#include <boost/interprocess/ipc/message_queue.hpp>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <iostream>
+#include <sched.h>
+#include <string>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+using boost::interprocess::create_only;
+using boost::interprocess::message_queue;
+using std::uint64_t;
+
+struct Shared {
+    std::atomic<unsigned> arrived;
+    uint64_t began[8], ended[8], sum[8];
+};
+
+static uint64_t now() {
+    timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return uint64_t(time.tv_sec) * 1000000000 + time.tv_nsec;
+}
+
+static void pin(int cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0) _exit(3);
+}
+
+static void fill(std::vector<char>& message, uint64_t number) {
+    const uint64_t last = ~number;
+    std::memcpy(message.data(), &number, 8);
+    std::memcpy(message.data() + message.size() - 8, &last, 8);
+}
+
+static uint64_t look(const std::vector<char>& message) {
+    uint64_t first, last;
+    std::memcpy(&first, message.data(), 8);
+    std::memcpy(&last, message.data() + message.size() - 8, 8);
+    if (first != ~last) _exit(4);
+    return first * 3 + 1;
+}
+
+static void put(message_queue& queue, std::vector<char>& message, uint64_t number) {
+    fill(message, number);
+    queue.send(message.data(), message.size(), 0);
+}
+
+static uint64_t get(message_queue& queue, std::vector<char>& message) {
+    message_queue::size_type size;
+    unsigned priority;
+    queue.receive(message.data(), message.size(), size, priority);
+    if (size != message.size()) _exit(5);
+    return look(message);
+}
+
+int main(int argc, char** argv) {
+    if (argc != 6) return 2;
+    const std::string mode = argv[1];
+    const size_t size = std::strtoull(argv[2], nullptr, 10), pairs = std::strtoull(argv[3], nullptr, 10);
+    const int cpus[2] = {std::atoi(argv[4]), std::atoi(argv[5])};
+    const size_t capacity = size > 65536 ? 8 : 1024;
+    auto* shared = static_cast<Shared*>(
+        mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    if (shared == MAP_FAILED) return 3;
+    uint64_t count;
+    while (std::cin >> count) {
+        std::string names[2];
+        message_queue* queues[2];
+        for (int index = 0; index < 2; ++index) {
+            names[index] = "multiproc-bench-" + std::to_string(getpid()) + "-" + std::to_string(index);
+            message_queue::remove(names[index].c_str());
+            queues[index] = new message_queue(create_only, names[index].c_str(), capacity, size);
+            // Who was forked has it mapped.
+            message_queue::remove(names[index].c_str());
+        }
+        shared->arrived = 0;
+        const unsigned ends = 2 * pairs;
+        for (unsigned end = 0; end < ends; ++end) {
+            if (fork() != 0) continue;
+            pin(cpus[end % 2]);
+            std::vector<char> message(size, 7);
+            shared->arrived += 1;
+            while (shared->arrived < ends) sched_yield();
+            shared->began[end] = now();
+            uint64_t sum = 0;
+            const bool first = end % 2 == 0;
+            if (mode == "stream") {
+                for (uint64_t number = end / 2; number < count; number += pairs) {
+                    if (first) put(*queues[0], message, number);
+                    else sum += get(*queues[0], message);
+                }
+            } else {
+                for (uint64_t number = 0; number < count; ++number) {
+                    if (first) {
+                        put(*queues[0], message, number);
+                        get(*queues[1], message);
+                    } else {
+                        sum += get(*queues[0], message);
+                        put(*queues[1], message, number);
+                    }
+                }
+            }
+            shared->ended[end] = now();
+            shared->sum[end] = sum;
+            _exit(0);
+        }
+        bool failed = false;
+        for (unsigned end = 0; end < ends; ++end) {
+            int status;
+            failed |= wait(&status) < 0 || status != 0;
+        }
+        uint64_t began = UINT64_MAX, ended = 0, sum = 0;
+        for (unsigned end = 0; end < ends; ++end) {
+            began = std::min(began, shared->began[end]);
+            ended = std::max(ended, shared->ended[end]);
+            sum += shared->sum[end];
+        }
+        for (auto* queue : queues) delete queue;
+        if (failed) return 1;
+        std::cout << double(ended - began) / std::max<uint64_t>(count, 1) << " " << sum << std::endl;
+    }
+    return 0;
+}

@@ -1,0 +1,131 @@
+"""Does what CPython's multiprocessing has for it, told over standard input how many operations to do.
+
+    link.py queue SIZE CPU CPU     to it: operations\\n     from it: figure-in-ns sum\\n
+    link.py ping SIZE CPU CPU
+    link.py lock PROCESSES CPU CPU
+    link.py event 0 CPU CPU
+
+Each round is done by processes forked for it, which wait for each other before they begin. The sum is that of
+3 * number + 1 over the numbers that were received, or over the operations that were done.
+"""
+
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+
+
+def now():
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+def trivial(number):
+    return number * 3 + 1
+
+
+def put(queue, size, number):
+    queue.put(number.to_bytes(8, "little") + b"\7" * (size - 8))
+
+
+def get(queue, size):
+    message = queue.get()
+    if len(message) != size:
+        raise ValueError(f"{len(message)} bytes instead of {size}")
+    return trivial(int.from_bytes(message[:8], "little"))
+
+
+def stream(end, count, size, there, _back):
+    if end == 0:
+        for number in range(count):
+            put(there, size, number)
+        return 0
+    return sum(get(there, size) for _ in range(count))
+
+
+def ping(end, count, size, there, back):
+    total = 0
+    for number in range(count):
+        if end == 0:
+            put(there, size, number)
+            get(back, size)
+        else:
+            total += get(there, size)
+            put(back, size, number)
+    return total
+
+
+def run(work, cpu, end, gate, results, *rest):
+    os.sched_setaffinity(0, {cpu})
+    gate.wait()
+    began = now()
+    outcome = work(end, *rest)
+    results.put((began, now(), outcome))
+
+
+def together(context, work, cpus, ends, *rest):
+    gate, results = context.Barrier(ends), context.SimpleQueue()
+    children = [
+        context.Process(target=run, args=(work, cpus[end % 2], end, gate, results, *rest)) for end in range(ends)
+    ]
+    for child in children:
+        child.start()
+    outcomes = [results.get() for _ in children]
+    for child in children:
+        child.join()
+    return outcomes
+
+
+def locking(_end, count, lock):
+    for _ in range(count):
+        lock.acquire()
+        lock.release()
+    return 0
+
+
+def waking(end, count, there, back, stamp):
+    if end == 0:
+        for _ in range(count):
+            time.sleep(100e-6)
+            stamp.value = now()
+            there.set()
+            back.acquire()
+        return 0
+    times = []
+    for _ in range(count):
+        there.wait()
+        times.append(now() - stamp.value)
+        there.clear()
+        back.release()
+    return statistics.median(times)
+
+
+def main():
+    mode, number, *cpus = sys.argv[1:]
+    number, cpus = int(number), [int(cpu) for cpu in cpus]
+    context = multiprocessing.get_context("fork")
+    for line in sys.stdin:
+        count = int(line)
+        expected = sum(map(trivial, range(count)))
+        if mode in ("queue", "ping"):
+            queues = context.Queue(1024), context.Queue(1024)
+            work = stream if mode == "queue" else ping
+            outcomes = together(context, work, cpus, 2, count, number, *queues)
+            total = sum(outcome for _, _, outcome in outcomes)
+        elif mode == "lock":
+            outcomes = together(context, locking, cpus, number, count // number, context.Lock())
+            total = expected
+        else:
+            stamp = context.Value("Q", 0, lock=False)
+            words = context.Event(), context.Semaphore(0), stamp
+            outcomes = together(context, waking, cpus, 2, count, *words)
+            total = expected
+        if mode == "event":
+            figure = max(outcome for _, _, outcome in outcomes)
+        else:
+            figure = (max(ended for _, ended, _ in outcomes) - min(began for began, _, _ in outcomes)) / max(count, 1)
+        print(figure, total, flush=True)
+
+
+if __name__ == "__main__":
+    main()

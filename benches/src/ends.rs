@@ -1,0 +1,140 @@
+//! Ends of a link that are processes, or threads for the peers that have nothing else: started and pinned for each
+//! round, held until all are there, and timed from the first one's beginning to the last one's end.
+
+use crate::Result;
+use crate::place::Placement;
+use crate::sys;
+use multiproc_core::Message;
+use multiproc_process::{Func, Process, StartMethod};
+use multiproc_shm::Shared;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Longer than any round should take.
+const HANG: Duration = Duration::from_secs(60);
+
+/// What an end tells, or why it could not do its work.
+pub(crate) type Told = std::result::Result<Done, String>;
+
+/// What an end does with its part of the link.
+pub(crate) type Work<A> = Func<(A, Gate), Told>;
+
+/// What an end did.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Done {
+    began: u64,
+    ended: u64,
+    /// Of what it received, for the check.
+    sum: u64,
+    /// What it measured itself.
+    pub(crate) figure: f64,
+}
+
+/// Where an end waits for the others.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Gate {
+    arrived: Shared<AtomicU32>,
+    ends: u32,
+    cpu: usize,
+    /// How many operations the link does.
+    pub(crate) count: u64,
+}
+
+/// What all ends did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outcome {
+    nanoseconds: u64,
+    pub(crate) sum: u64,
+    /// The sum of what the ends measured themselves.
+    pub(crate) figure: f64,
+}
+
+impl Gate {
+    /// Waits for the others and then does the work, which gives the sum and a figure if it takes one.
+    pub(crate) fn pass(self, work: impl FnOnce(u64) -> std::result::Result<(u64, f64), String>) -> Told {
+        // Relaxed: nothing but the moment is agreed upon.
+        self.arrived.fetch_add(1, Ordering::Relaxed);
+        while self.arrived.load(Ordering::Relaxed) < self.ends {
+            thread::yield_now();
+        }
+        let began = sys::now();
+        let (sum, figure) = work(self.count)?;
+        Ok(Done { began, ended: sys::now(), sum, figure })
+    }
+}
+
+impl Outcome {
+    fn of(done: &[Done]) -> Outcome {
+        let began = done.iter().map(|done| done.began).min().unwrap_or(0);
+        let ended = done.iter().map(|done| done.ended).max().unwrap_or(0);
+        Outcome {
+            nanoseconds: ended.saturating_sub(began),
+            sum: done.iter().map(|done| done.sum).sum(),
+            figure: done.iter().map(|done| done.figure).sum(),
+        }
+    }
+
+    /// The cost of one of so many operations.
+    pub(crate) fn each(&self, count: u64) -> f64 {
+        self.nanoseconds as f64 / count.max(1) as f64
+    }
+}
+
+/// Runs ends in processes.
+pub(crate) fn processes<A: Message>(
+    placement: Placement,
+    count: u64,
+    ends: Vec<(A, Work<A>)>,
+) -> Result<Outcome> {
+    let gates = gates(placement, count, ends.len())?;
+    let mut children = Vec::new();
+    for ((with, work), gate) in ends.into_iter().zip(gates) {
+        let process = Process::builder().daemon(true).start_method(StartMethod::ForkServer);
+        children.push(process.spawn((with, work, gate), end)?);
+    }
+    let mut done = Vec::new();
+    for child in children {
+        if child.wait_timeout(HANG)?.is_none() {
+            child.kill()?;
+            return Err(format!("an end was not done after {HANG:?}").into());
+        }
+        done.push(child.join()??);
+    }
+    Ok(Outcome::of(&done))
+}
+
+fn end<A: Message>((with, work, gate): (A, Work<A>, Gate)) -> Told {
+    sys::pin(gate.cpu).map_err(|error| error.to_string())?;
+    work.call((with, gate))
+}
+
+/// Runs ends in threads.
+pub(crate) fn threads<A: Send>(
+    placement: Placement,
+    count: u64,
+    ends: Vec<(A, fn((A, Gate)) -> Told)>,
+) -> Result<Outcome> {
+    let gates = gates(placement, count, ends.len())?;
+    let done: std::result::Result<Vec<Done>, String> = thread::scope(|scope| {
+        let threads: Vec<_> = ends
+            .into_iter()
+            .zip(gates)
+            .map(|((with, work), gate)| {
+                scope.spawn(move || {
+                    sys::pin(gate.cpu).map_err(|error| error.to_string())?;
+                    work((with, gate))
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().map_err(|_| "an end panicked".to_owned())?).collect()
+    });
+    Ok(Outcome::of(&done?))
+}
+
+fn gates(placement: Placement, count: u64, ends: usize) -> Result<Vec<Gate>> {
+    let arrived = Shared::new(AtomicU32::new(0))?;
+    let gate = |end| Gate { arrived: arrived.clone(), ends: ends as u32, cpu: placement.cpu(end), count };
+    Ok((0..ends).map(gate).collect())
+}

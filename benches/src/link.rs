@@ -1,0 +1,288 @@
+//! Ways for messages from one end to another, and what is done with them.
+
+use crate::Result;
+use crate::ends::{self, Gate, Told};
+use crate::floor::FloorRing;
+use crate::measure::{Round, check, trivial};
+use crate::payload::Payload;
+use crate::place::Placement;
+use crate::{stats, sys};
+use multiproc_core::Message;
+use multiproc_process::Func;
+use multiproc_queue::Queue;
+use multiproc_shm::Shared;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How many messages a link holds, where it can be told.
+pub(crate) const CAPACITY: usize = 1024;
+/// How many messages go together, where they do.
+pub(crate) const BATCH: usize = 32;
+
+/// What went wrong, from another process.
+pub(crate) type Tried<T> = std::result::Result<T, String>;
+
+/// A way for messages; an end becomes a sender or a receiver before it is timed.
+pub(crate) trait Link<P>: Clone + 'static {
+    fn create() -> Result<Self>;
+
+    fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>>;
+
+    fn receiver(self) -> Tried<impl FnMut() -> Tried<P>>;
+}
+
+/// How ends of that link are run: in processes or in threads.
+pub(crate) type Runner<A> = fn(Placement, u64, Vec<(A, fn((A, Gate)) -> Told)>) -> Result<ends::Outcome>;
+
+/// Runs ends in processes.
+pub(crate) fn in_processes<A: Message>(
+    placement: Placement,
+    count: u64,
+    ends: Vec<(A, fn((A, Gate)) -> Told)>,
+) -> Result<ends::Outcome> {
+    let ends = ends.into_iter().map(|(with, work)| (with, Func::new(work))).collect();
+    ends::processes(placement, count, ends)
+}
+
+/// An end of a stream: the link, its first message's number, and the step to the next one's.
+pub(crate) type StreamEnd<L> = (L, u64, u64);
+
+/// So many senders and as many receivers; the cost of a message.
+pub(crate) fn stream<P: Payload, L: Link<P>>(
+    placement: Placement,
+    pairs: u64,
+    run: Runner<StreamEnd<L>>,
+) -> Round {
+    flow(placement, pairs, run, send::<P, L>, receive::<P, L>)
+}
+
+/// As [`stream`], with other ends.
+pub(crate) fn flow<P: Payload, L: Link<P>>(
+    placement: Placement,
+    pairs: u64,
+    run: Runner<StreamEnd<L>>,
+    sender: fn((StreamEnd<L>, Gate)) -> Told,
+    receiver: fn((StreamEnd<L>, Gate)) -> Told,
+) -> Round {
+    Box::new(move |count| {
+        let link = L::create()?;
+        let ends: Vec<(StreamEnd<L>, fn((StreamEnd<L>, Gate)) -> Told)> = (0..pairs)
+            .flat_map(|pair| {
+                let with = || (link.clone(), pair, pairs);
+                [(with(), sender), (with(), receiver)]
+            })
+            .collect();
+        let outcome = run(placement, count, ends)?;
+        check(outcome.sum, (0..count).map(trivial).sum())?;
+        Ok(outcome.each(count))
+    })
+}
+
+fn send<P: Payload, L: Link<P>>(((link, first, step), gate): (StreamEnd<L>, Gate)) -> Told {
+    let mut put = link.sender()?;
+    gate.pass(|count| {
+        for number in (first..count).step_by(step as usize) {
+            put(P::of(number))?;
+        }
+        Ok((0, 0.0))
+    })
+}
+
+fn receive<P: Payload, L: Link<P>>(((link, first, step), gate): (StreamEnd<L>, Gate)) -> Told {
+    let mut get = link.receiver()?;
+    gate.pass(|count| {
+        let mut sum = 0;
+        for _ in (first..count).step_by(step as usize) {
+            sum += trivial(get()?.number()?);
+        }
+        Ok((sum, 0.0))
+    })
+}
+
+/// Puts many at once into our queue.
+pub(crate) fn send_batches<P: Payload>(((queue, ..), gate): (StreamEnd<Queue<P>>, Gate)) -> Told {
+    gate.pass(|count| {
+        for first in (0..count).step_by(BATCH) {
+            let batch = (first..count.min(first + BATCH as u64)).map(P::of);
+            queue.put_many(batch).map_err(|error| error.to_string())?;
+        }
+        Ok((0, 0.0))
+    })
+}
+
+/// Gets many at once from our queue.
+pub(crate) fn receive_batches<P: Payload>(((queue, ..), gate): (StreamEnd<Queue<P>>, Gate)) -> Told {
+    gate.pass(|count| {
+        let (mut sum, mut seen) = (0, 0);
+        while seen < count {
+            for message in queue.get_many(BATCH).map_err(|error| error.to_string())? {
+                sum += trivial(message.number()?);
+                seen += 1;
+            }
+        }
+        Ok((sum, 0.0))
+    })
+}
+
+/// A message there and one back, as fast as they come; the cost of both, in microseconds.
+pub(crate) fn ping<P: Payload, L: Link<P>>(placement: Placement, run: Runner<(L, L)>) -> Round {
+    Box::new(move |count| {
+        let (there, back) = (L::create()?, L::create()?);
+        let ends: Vec<((L, L), fn(((L, L), Gate)) -> Told)> =
+            vec![((there.clone(), back.clone()), ping_first::<P, L>), ((there, back), ping_second::<P, L>)];
+        let outcome = run(placement, count, ends)?;
+        check(outcome.sum, (0..count).map(trivial).sum())?;
+        Ok(outcome.each(count) / 1e3)
+    })
+}
+
+fn ping_first<P: Payload, L: Link<P>>(((there, back), gate): ((L, L), Gate)) -> Told {
+    let (mut put, mut get) = (there.sender()?, back.receiver()?);
+    gate.pass(|count| {
+        for number in 0..count {
+            put(P::of(number))?;
+            get()?.number()?;
+        }
+        Ok((0, 0.0))
+    })
+}
+
+fn ping_second<P: Payload, L: Link<P>>(((there, back), gate): ((L, L), Gate)) -> Told {
+    let (mut get, mut put) = (there.receiver()?, back.sender()?);
+    gate.pass(|count| {
+        let mut sum = 0;
+        for _ in 0..count {
+            let message = get()?;
+            sum += trivial(message.number()?);
+            put(message)?;
+        }
+        Ok((sum, 0.0))
+    })
+}
+
+/// A message there and one back, each to one who has slept for a while: the medians of both ways, in microseconds.
+pub(crate) fn asleep<P: Payload, L: Link<P>>(placement: Placement, run: Runner<(L, L)>) -> Round {
+    Box::new(move |count| {
+        let (there, back) = (L::create()?, L::create()?);
+        let ends: Vec<((L, L), fn(((L, L), Gate)) -> Told)> =
+            vec![((there.clone(), back.clone()), wake_first::<P, L>), ((there, back), wake_second::<P, L>)];
+        Ok(run(placement, count, ends)?.figure / 1e3)
+    })
+}
+
+fn wake_first<P: Payload, L: Link<P>>(((there, back), gate): ((L, L), Gate)) -> Told {
+    let (mut put, mut get) = (there.sender()?, back.receiver()?);
+    gate.pass(|count| {
+        let mut times = Vec::new();
+        for _ in 0..count {
+            pause();
+            put(P::of(sys::now()))?;
+            times.push(since(get()?.number()?));
+        }
+        Ok((0, stats::median(&times)))
+    })
+}
+
+fn wake_second<P: Payload, L: Link<P>>(((there, back), gate): ((L, L), Gate)) -> Told {
+    let (mut get, mut put) = (there.receiver()?, back.sender()?);
+    gate.pass(|count| {
+        let mut times = Vec::new();
+        for _ in 0..count {
+            times.push(since(get()?.number()?));
+            pause();
+            put(P::of(sys::now()))?;
+        }
+        Ok((0, stats::median(&times)))
+    })
+}
+
+/// Nanoseconds since a moment of [`sys::now`].
+pub(crate) fn since(moment: u64) -> f64 {
+    sys::now().saturating_sub(moment) as f64
+}
+
+/// Lets the other end go to sleep, on the same processor too, and is awake itself at its end.
+pub(crate) fn pause() {
+    thread::sleep(Duration::from_micros(60));
+    let awake = Instant::now();
+    while awake.elapsed() < Duration::from_micros(20) {
+        std::hint::spin_loop();
+    }
+}
+
+impl<P: Payload> Link<P> for Queue<P> {
+    fn create() -> Result<Self> {
+        Ok(Queue::bounded(CAPACITY)?)
+    }
+
+    fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
+        Ok(move |message| self.put(message).map_err(|error| error.to_string()))
+    }
+
+    fn receiver(self) -> Tried<impl FnMut() -> Tried<P>> {
+        Ok(move || self.get().map_err(|error| error.to_string()))
+    }
+}
+
+impl<P: Payload> Link<P> for Shared<FloorRing> {
+    fn create() -> Result<Self> {
+        Ok(Shared::new(FloorRing::new())?)
+    }
+
+    fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
+        Ok(move |message: P| {
+            self.put(message.words());
+            Ok(())
+        })
+    }
+
+    fn receiver(self) -> Tried<impl FnMut() -> Tried<P>> {
+        Ok(move || {
+            let mut message = P::ZERO;
+            self.get(message.words_mut());
+            Ok(message)
+        })
+    }
+}
+
+/// crossbeam's channel, for threads.
+pub(crate) type Crossbeam<P> = (crossbeam_channel::Sender<P>, crossbeam_channel::Receiver<P>);
+
+impl<P: Payload> Link<P> for Crossbeam<P> {
+    fn create() -> Result<Self> {
+        Ok(crossbeam_channel::bounded(CAPACITY))
+    }
+
+    fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
+        Ok(move |message| self.0.send(message).map_err(|error| error.to_string()))
+    }
+
+    fn receiver(self) -> Tried<impl FnMut() -> Tried<P>> {
+        Ok(move || self.1.recv().map_err(|error| error.to_string()))
+    }
+}
+
+/// The standard library's channel, for threads; the receiver is for whoever takes it first.
+#[derive(Clone)]
+pub(crate) struct Std<P> {
+    sender: mpsc::SyncSender<P>,
+    receiver: Arc<Mutex<Option<mpsc::Receiver<P>>>>,
+}
+
+impl<P: Payload> Link<P> for Std<P> {
+    fn create() -> Result<Self> {
+        let (sender, receiver) = mpsc::sync_channel(CAPACITY);
+        Ok(Std { sender, receiver: Arc::new(Mutex::new(Some(receiver))) })
+    }
+
+    fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
+        Ok(move |message| self.sender.send(message).map_err(|error| error.to_string()))
+    }
+
+    fn receiver(self) -> Tried<impl FnMut() -> Tried<P>> {
+        let taken = self.receiver.lock().map_err(|error| error.to_string())?.take();
+        let receiver = taken.ok_or("there is one receiver")?;
+        Ok(move || receiver.recv().map_err(|error| error.to_string()))
+    }
+}

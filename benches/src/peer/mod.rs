@@ -1,0 +1,17 @@
+//! What others use, where it takes more than a line.
+
+mod boost;
+#[cfg(feature = "peers")]
+pub(crate) mod heavy;
+mod pthread;
+mod python;
+
+pub(crate) use boost::boost;
+pub(crate) use pthread::RobustMutex;
+pub(crate) use python::python;
+
+/// Why the peers that take long to build are absent.
+#[cfg(not(feature = "peers"))]
+pub(crate) const NO_HEAVY: &str = "iceoryx2 and ipc-channel: they take long to build; ask for them with --peers";
+#[cfg(feature = "peers")]
+pub(crate) const NO_HEAVY: &str = "";

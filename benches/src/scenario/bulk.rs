@@ -1,0 +1,175 @@
+use super::{Context, Scenario};
+use crate::Result;
+use crate::cargo::{
+    self, ByHand, COPIED, Copied, Filled, Fresh, HANDED, PAGE, Passed, Pooled, handed,
+};
+use crate::ends::{Gate, Told};
+use crate::link::in_processes;
+use crate::measure::{Bench, Round, System, check, trivial};
+use crate::peer::boost;
+use crate::place::Placement;
+use multiproc_queue::Queue;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+use std::sync::Arc;
+
+/// How many messages may be under way in a queue.
+const CAPACITY: usize = 8;
+
+const OURS: &str = "ours, Queue";
+const POOL: &str = "ours, BytesPool and pipe";
+const SHARED: &str = "ours, SharedBytes and pipe";
+const FRESH: &str = "a fresh memfd by hand";
+const SMALL: &str = "SharedBytes of 4 KiB";
+const BOOST: &str = "Boost message_queue";
+
+pub(super) const COPY: Scenario = Scenario {
+    name: "copy-1mib",
+    sentence: "1 MiB that the sender has goes to another process, which looks at each page; the cost of one",
+    unit: "us",
+    bench: copy,
+};
+
+pub(super) const FILLED: Scenario = Scenario {
+    name: "handover-64mib",
+    sentence: "64 MiB are written, handed over through a pipe, and read by another process; the cost of one",
+    unit: "us",
+    bench: filled,
+};
+
+pub(super) const PASSED: Scenario = Scenario {
+    name: "handover-alone",
+    sentence: "SharedBytes that are there already are handed over through a pipe, and their first byte is looked at; \
+               the cost of one",
+    unit: "us",
+    bench: passed,
+};
+
+fn copy(context: &Context) -> Result<Bench> {
+    let mut bench = Bench::default();
+    let operations = context.effort.operations(2_000);
+    for placement in Placement::all()? {
+        let name = |system: &str| placement.name(system);
+        let mut add = |system, round| {
+            bench.systems.push(System::new(name(system), operations, round).against(name(FRESH)));
+        };
+        add(OURS, queued(placement));
+        add(POOL, handed::<Pooled<Copied>>(placement));
+        add(SHARED, handed::<Fresh<Copied>>(placement));
+        add(FRESH, handed::<ByHand<Copied>>(placement));
+        #[cfg(feature = "peers")]
+        {
+            use crate::peer::heavy;
+            add("iceoryx2 with its event", heavy::iceoryx_bulk(placement));
+            add("ipc-channel, bytes", heavy::ipc_channel_bulk(placement));
+        }
+        match boost("stream", COPIED, 1, placement)? {
+            Ok(mut round) => add(BOOST, Box::new(move |count| Ok(round(count)? / 1e3))),
+            Err(why) => bench.absent.push(why),
+        }
+    }
+    if cfg!(not(feature = "peers")) {
+        bench.absent.push(crate::peer::NO_HEAVY.to_owned());
+    }
+    Ok(bench)
+}
+
+fn filled(context: &Context) -> Result<Bench> {
+    let mut bench = Bench::default();
+    let operations = context.effort.operations(24).max(4);
+    for placement in Placement::all()? {
+        let name = |system: &str| placement.name(system);
+        let system = |system: &str, round| System::new(name(system), operations, round).against(name(FRESH));
+        bench.systems.extend([
+            // The receiver meets each segment once for the first time.
+            System::new(name(POOL), operations * 4, handed::<Pooled<Filled>>(placement))
+                .against(name(FRESH))
+                .goal(name(FRESH), 0.25),
+            system(SHARED, handed::<Fresh<Filled>>(placement)),
+            system(FRESH, handed::<ByHand<Filled>>(placement)),
+        ]);
+    }
+    Ok(bench)
+}
+
+fn passed(context: &Context) -> Result<Bench> {
+    let mut bench = Bench::default();
+    let operations = context.effort.operations(4_000);
+    for placement in Placement::all()? {
+        let name = |system: &str| placement.name(system);
+        let system = |system: &str, round| System::new(name(system), operations, round).against(name(SMALL));
+        bench.systems.extend([
+            system("SharedBytes of 64 MiB", handed::<Passed<HANDED>>(placement)).goal(name(SMALL), 1.1),
+            system(SMALL, handed::<Passed<PAGE>>(placement)),
+        ]);
+    }
+    Ok(bench)
+}
+
+/// Through our queue; the cost of one, in microseconds.
+fn queued(placement: Placement) -> Round {
+    Box::new(move |count| {
+        let queue = Queue::bounded(CAPACITY)?;
+        let ends: Vec<(Queue<Blob>, fn((Queue<Blob>, Gate)) -> Told)> =
+            vec![(queue.clone(), put), (queue, get)];
+        let outcome = in_processes(placement, count, ends)?;
+        check(outcome.sum, (0..count).map(trivial).sum())?;
+        Ok(outcome.each(count) / 1e3)
+    })
+}
+
+fn put((queue, gate): (Queue<Blob>, Gate)) -> Told {
+    let mut blob = Blob(Arc::new(vec![7; COPIED]));
+    gate.pass(|count| {
+        for number in 0..count {
+            // Nobody else has it: the clone is gone when the put is done.
+            let bytes: &mut Vec<u8> = Arc::make_mut(&mut blob.0);
+            cargo::mark(bytes, number);
+            queue.put(blob.clone()).map_err(|error| error.to_string())?;
+        }
+        Ok((0, 0.0))
+    })
+}
+
+fn get((queue, gate): (Queue<Blob>, Gate)) -> Told {
+    gate.pass(|count| {
+        let mut sum = 0;
+        for _ in 0..count {
+            let blob = queue.get().map_err(|error| error.to_string())?;
+            sum += trivial(cargo::look(&blob.0, COPIED)?);
+        }
+        Ok((sum, 0.0))
+    })
+}
+
+/// Bytes that a sender can give away and keep, as a message of bytes.
+#[derive(Clone)]
+struct Blob(Arc<Vec<u8>>);
+
+impl Serialize for Blob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Blob, D::Error> {
+        struct Bytes;
+        impl de::Visitor<'_> for Bytes {
+            type Value = Blob;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> std::result::Result<Blob, E> {
+                Ok(Blob(Arc::new(bytes.to_vec())))
+            }
+
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> std::result::Result<Blob, E> {
+                Ok(Blob(Arc::new(bytes)))
+            }
+        }
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+}

@@ -1,0 +1,183 @@
+use super::{Context, Scenario};
+use crate::Result;
+use crate::ends::{Gate, Told};
+use crate::link::{Tried, in_processes, pause, since};
+use crate::measure::{Bench, Round, System};
+use crate::peer::python;
+use crate::place::Placement;
+use crate::{stats, sys};
+use multiproc_core::Message;
+use multiproc_pipe::Fd;
+use multiproc_shm::{Shared, ShmSafe};
+use multiproc_sync::Event;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread;
+
+const FUTEX: &str = "bare futex";
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "event",
+    sentence: "set an event that another process has slept on for a while; from before the set to after the wait",
+    unit: "us",
+    bench,
+};
+
+/// Something to set and to wait for, again and again.
+trait Flag: Message {
+    fn create() -> Result<Self>;
+    fn set(&self) -> Tried<()>;
+    /// Waits until it is set, and clears it.
+    fn wait(&self) -> Tried<()>;
+}
+
+fn bench(context: &Context) -> Result<Bench> {
+    let mut bench = Bench::default();
+    let operations = context.effort.operations(2_000);
+    for placement in Placement::all()? {
+        let name = |system: &str| placement.name(system);
+        let mut add = |system: System| bench.systems.push(system.against(name(FUTEX)));
+        add(System::new(name("ours, Event"), operations, waking::<Shared<Event>>(placement))
+            .goal(name(FUTEX), 1.2));
+        add(System::new(name(FUTEX), operations, waking::<Shared<Bare>>(placement)));
+        add(System::new(name("eventfd"), operations, waking::<EventFd>(placement)));
+        match python("event", 0, placement)? {
+            Ok(mut round) => {
+                let round: Round = Box::new(move |count| Ok(round(count)? / 1e3));
+                add(System::new(name("CPython Event"), operations / 4, round));
+            }
+            Err(why) => bench.absent.push(why),
+        }
+    }
+    Ok(bench)
+}
+
+/// When it was set, and whether that was seen.
+#[derive(ShmSafe)]
+#[repr(C)]
+struct Moment {
+    set: AtomicU64,
+    seen: AtomicU64,
+}
+
+type Ends<F> = (F, Shared<Moment>);
+
+fn waking<F: Flag + Handed>(placement: Placement) -> Round {
+    Box::new(move |count| {
+        let moment = Shared::new(Moment { set: AtomicU64::new(0), seen: AtomicU64::new(0) })?;
+        let flag = F::create()?;
+        let ends: Vec<(Ends<F>, fn((Ends<F>, Gate)) -> Told)> =
+            vec![((flag.another()?, moment.clone()), setter::<F>), ((flag, moment), sleeper::<F>)];
+        Ok(in_processes(placement, count, ends)?.figure / 1e3)
+    })
+}
+
+fn setter<F: Flag>(((flag, moment), gate): (Ends<F>, Gate)) -> Told {
+    gate.pass(|count| {
+        for number in 0..count {
+            pause();
+            moment.set.store(sys::now(), Ordering::Relaxed);
+            flag.set()?;
+            // Acquire, partner of the Release in `sleeper`: the flag has been cleared.
+            while moment.seen.load(Ordering::Acquire) <= number {
+                thread::yield_now();
+            }
+        }
+        Ok((0, 0.0))
+    })
+}
+
+fn sleeper<F: Flag>(((flag, moment), gate): (Ends<F>, Gate)) -> Told {
+    gate.pass(|count| {
+        let mut times = Vec::new();
+        for number in 0..count {
+            flag.wait()?;
+            times.push(since(moment.set.load(Ordering::Relaxed)));
+            // Release, partner of the Acquire in `setter`.
+            moment.seen.store(number + 1, Ordering::Release);
+        }
+        Ok((0, stats::median(&times)))
+    })
+}
+
+/// What can be given to both ends.
+trait Handed: Sized {
+    fn another(&self) -> Result<Self>;
+}
+
+impl<T: ShmSafe> Handed for Shared<T> {
+    fn another(&self) -> Result<Self> {
+        Ok(self.clone())
+    }
+}
+
+impl Flag for Shared<Event> {
+    fn create() -> Result<Self> {
+        Ok(Shared::new(Event::new())?)
+    }
+
+    fn set(&self) -> Tried<()> {
+        Event::set(self);
+        Ok(())
+    }
+
+    fn wait(&self) -> Tried<()> {
+        Event::wait(self);
+        self.clear();
+        Ok(())
+    }
+}
+
+/// A word that is 1 when it is set.
+#[derive(ShmSafe)]
+#[repr(transparent)]
+struct Bare(AtomicU32);
+
+impl Flag for Shared<Bare> {
+    fn create() -> Result<Self> {
+        Ok(Shared::new(Bare(AtomicU32::new(0)))?)
+    }
+
+    fn set(&self) -> Tried<()> {
+        // Release, partner of the Acquire in `wait`.
+        self.0.store(1, Ordering::Release);
+        sys::futex_wake(&self.0);
+        Ok(())
+    }
+
+    fn wait(&self) -> Tried<()> {
+        // Acquire, partner of the Release in `set`.
+        while self.0.load(Ordering::Acquire) == 0 {
+            sys::futex_wait(&self.0, 0);
+        }
+        self.0.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct EventFd(Fd<File>);
+
+impl Flag for EventFd {
+    fn create() -> Result<Self> {
+        Ok(EventFd(Fd::new(sys::eventfd()?)))
+    }
+
+    fn set(&self) -> Tried<()> {
+        let file: &File = &self.0;
+        (&mut &*file).write_all(&1_u64.to_ne_bytes()).map_err(|error| error.to_string())
+    }
+
+    fn wait(&self) -> Tried<()> {
+        let file: &File = &self.0;
+        (&mut &*file).read_exact(&mut [0; 8]).map_err(|error| error.to_string())
+    }
+}
+
+impl Handed for EventFd {
+    fn another(&self) -> Result<Self> {
+        Ok(EventFd(Fd::new(self.0.try_clone()?)))
+    }
+}

@@ -1,0 +1,208 @@
+use super::{Context, Scenario};
+use crate::Result;
+use crate::ends;
+use crate::floor::FloorRing;
+use crate::link::{
+    Crossbeam, Std, asleep, flow, in_processes, ping, receive_batches, send_batches, stream,
+};
+use crate::measure::{Bench, Round, System};
+use crate::payload::Payload;
+use crate::peer::{boost, python};
+use crate::place::Placement;
+use multiproc_queue::Queue;
+use multiproc_shm::Shared;
+
+const OURS: &str = "ours";
+const OURS_BATCHES: &str = "ours, 32 at once";
+const BOOST: &str = "Boost message_queue";
+const RING: &str = "bare ring + futex";
+const CROSSBEAM: &str = "crossbeam-channel, threads";
+const STD: &str = "std mpsc, threads";
+const PYTHON: &str = "CPython Queue";
+
+pub(super) const SMALL: Scenario = Scenario {
+    name: "queue-16",
+    sentence: "typed messages of 16 B from one process to another; the cost of one",
+    unit: "ns",
+    bench: one_to_one::<[u64; 2]>,
+};
+
+pub(super) const MIDDLE: Scenario = Scenario {
+    name: "queue-64",
+    sentence: "typed messages of 64 B from one process to another, singly and 32 at once; the cost of one",
+    unit: "ns",
+    bench: one_to_one::<[u64; 8]>,
+};
+
+pub(super) const LARGE: Scenario = Scenario {
+    name: "queue-1024",
+    sentence: "typed messages of 1 KiB from one process to another; the cost of one",
+    unit: "ns",
+    bench: one_to_one::<[[u64; 16]; 8]>,
+};
+
+pub(super) const TWO_TO_TWO: Scenario = Scenario {
+    name: "queue-2-2",
+    sentence: "typed messages of 64 B from two processes to two others; the cost of one",
+    unit: "ns",
+    bench: two_to_two,
+};
+
+pub(super) const PING: Scenario = Scenario {
+    name: "ping",
+    sentence: "a typed message of 64 B to another process and one back, as fast as they come; the cost of both",
+    unit: "us",
+    bench: there_and_back,
+};
+
+pub(super) const ASLEEP: Scenario = Scenario {
+    name: "ping-asleep",
+    sentence: "the same, each sent 80 us after the last was received, to one who sleeps; from before the put to \
+               after the get, both ways",
+    unit: "us",
+    bench: to_sleepers,
+};
+
+/// The systems of one placement.
+struct Here<'a> {
+    context: &'a Context,
+    placement: Placement,
+    /// Whom the others are divided by.
+    against: &'static str,
+    bench: &'a mut Bench,
+}
+
+impl Here<'_> {
+    fn add(&mut self, name: &str, operations: u64, goals: &[(&str, f64)], round: Round) {
+        let operations = self.context.effort.operations(operations);
+        let mut system = System::new(self.placement.name(name), operations, round)
+            .against(self.placement.name(self.against));
+        for (against, at_most) in goals {
+            system = system.goal(self.placement.name(against), *at_most);
+        }
+        self.bench.systems.push(system);
+    }
+
+    /// Adds a peer that may be absent.
+    fn add_if(&mut self, name: &str, operations: u64, round: std::result::Result<Round, String>) {
+        match round {
+            Ok(round) => self.add(name, operations, &[], round),
+            Err(why) if self.bench.absent.contains(&why) => {}
+            Err(why) => self.bench.absent.push(why),
+        }
+    }
+}
+
+/// For both placements.
+fn both(
+    context: &Context,
+    against: &'static str,
+    mut add: impl FnMut(&mut Here<'_>, Placement) -> Result,
+) -> Result<Bench> {
+    let mut bench = Bench::default();
+    for placement in Placement::all()? {
+        add(&mut Here { context, placement, against, bench: &mut bench }, placement)?;
+    }
+    Ok(bench)
+}
+
+fn one_to_one<P: Payload>(context: &Context) -> Result<Bench> {
+    let size = size_of::<P>();
+    both(context, BOOST, |here, placement| {
+        // As costs: twice as fast is half of it.
+        let goals = match placement.is_apart() {
+            true => [(BOOST, 0.5), (CROSSBEAM, 1.0 / 0.8)],
+            false => [(BOOST, 1.0), (CROSSBEAM, 1.0 / 0.4)],
+        };
+        here.add(OURS, 400_000, &goals, stream::<P, Queue<P>>(placement, 1, in_processes));
+        let batches = flow::<P, Queue<P>>(placement, 1, in_processes, send_batches::<P>, receive_batches::<P>);
+        here.add(OURS_BATCHES, 400_000, &[(OURS, 1.0 / 1.5), (RING, 1.0 / 1.5)], batches);
+        here.add(RING, 400_000, &[], stream::<P, Shared<FloorRing>>(placement, 1, in_processes));
+        here.add_if(BOOST, 200_000, boost("stream", size, 1, placement)?);
+        heavy::stream::<P>(here, placement);
+        here.add_if(PYTHON, 10_000, python("queue", size, placement)?);
+        here.add(CROSSBEAM, 400_000, &[], stream::<P, Crossbeam<P>>(placement, 1, ends::threads));
+        here.add(STD, 400_000, &[], stream::<P, Std<P>>(placement, 1, ends::threads));
+        Ok(())
+    })
+}
+
+fn two_to_two(context: &Context) -> Result<Bench> {
+    type P = [u64; 8];
+    both(context, BOOST, |here, placement| {
+        let goals = [(BOOST, 0.5), (CROSSBEAM, 1.0 / 0.6)];
+        here.add(OURS, 400_000, &goals, stream::<P, Queue<P>>(placement, 2, in_processes));
+        here.add_if(BOOST, 200_000, boost("stream", size_of::<P>(), 2, placement)?);
+        here.add(CROSSBEAM, 400_000, &[], stream::<P, Crossbeam<P>>(placement, 2, ends::threads));
+        Ok(())
+    })
+}
+
+fn there_and_back(context: &Context) -> Result<Bench> {
+    type P = [u64; 8];
+    both(context, RING, |here, placement| {
+        let goal = if placement.is_apart() { (CROSSBEAM, 1.2) } else { (RING, 1.3) };
+        here.add(OURS, 20_000, &[goal], ping::<P, Queue<P>>(placement, in_processes));
+        here.add(RING, 20_000, &[], ping::<P, Shared<FloorRing>>(placement, in_processes));
+        let boost = boost("ping", size_of::<P>(), 1, placement)?.map(microseconds);
+        here.add_if(BOOST, 20_000, boost);
+        heavy::ping::<P>(here, placement);
+        let python = python("ping", size_of::<P>(), placement)?.map(microseconds);
+        here.add_if(PYTHON, 2_000, python);
+        here.add(CROSSBEAM, 20_000, &[], ping::<P, Crossbeam<P>>(placement, ends::threads));
+        Ok(())
+    })
+}
+
+fn to_sleepers(context: &Context) -> Result<Bench> {
+    type P = [u64; 8];
+    both(context, RING, |here, placement| {
+        here.add(OURS, 1_000, &[(RING, 1.25)], asleep::<P, Queue<P>>(placement, in_processes));
+        here.add(RING, 1_000, &[], asleep::<P, Shared<FloorRing>>(placement, in_processes));
+        here.add(CROSSBEAM, 1_000, &[], asleep::<P, Crossbeam<P>>(placement, ends::threads));
+        Ok(())
+    })
+}
+
+/// Another program's figure is in nanoseconds.
+fn microseconds(mut round: Round) -> Round {
+    Box::new(move |count| Ok(round(count)? / 1e3))
+}
+
+#[cfg(feature = "peers")]
+mod heavy {
+    use super::Here;
+    use crate::link::{in_processes, ping as back, stream as there};
+    use crate::payload::Payload;
+    use crate::peer::heavy::{Iceoryx, IpcChannel};
+    use crate::place::Placement;
+
+    const ICEORYX: &str = "iceoryx2 with its event";
+    const IPC_CHANNEL: &str = "ipc-channel";
+
+    pub(super) fn stream<P: Payload>(here: &mut Here<'_>, placement: Placement) {
+        here.add(ICEORYX, 100_000, &[], there::<P, Iceoryx>(placement, 1, in_processes));
+        here.add(IPC_CHANNEL, 100_000, &[], there::<P, IpcChannel>(placement, 1, in_processes));
+    }
+
+    pub(super) fn ping<P: Payload>(here: &mut Here<'_>, placement: Placement) {
+        here.add(ICEORYX, 10_000, &[], back::<P, Iceoryx>(placement, in_processes));
+        here.add(IPC_CHANNEL, 10_000, &[], back::<P, IpcChannel>(placement, in_processes));
+    }
+}
+
+#[cfg(not(feature = "peers"))]
+mod heavy {
+    use super::Here;
+    use crate::payload::Payload;
+    use crate::peer::NO_HEAVY;
+    use crate::place::Placement;
+
+    pub(super) fn stream<P: Payload>(here: &mut Here<'_>, _: Placement) {
+        here.add_if("", 0, Err(NO_HEAVY.to_owned()));
+    }
+
+    pub(super) fn ping<P: Payload>(here: &mut Here<'_>, placement: Placement) {
+        stream::<P>(here, placement);
+    }
+}
