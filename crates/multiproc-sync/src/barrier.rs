@@ -242,7 +242,9 @@ impl Barrier {
     }
 
     fn meet(&self, deadline: Deadline) -> Result<BarrierWaitResult, BrokenBarrier> {
-        let entered = self.monitor.enter();
+        let Some(entered) = self.monitor.enter_until(deadline) else {
+            return Err(BrokenBarrier { is_timeout: true });
+        };
         let number = Number::of(entered.value());
         if number.is_broken {
             return Err(BrokenBarrier { is_timeout: false });

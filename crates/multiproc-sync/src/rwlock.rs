@@ -126,12 +126,12 @@ impl<T> RwLock<T> {
     ///
     /// A writer has it or waits for it; or the last one died or panicked, as with [`read`](Self::read).
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, ReadError<'_, T>> {
-        if let Some(taken) = self.readers.take(|_| self.is_open()) {
+        if let Some(taken) = self.readers.take(looks::without_waiting(), |_| self.is_open()) {
             return self.read_guard(taken);
         }
         // It may be one that is dead.
         match self.gate.try_lock_long() {
-            Some(acquired) => self.pass(acquired),
+            Some(acquired) => self.pass(acquired, looks::without_waiting(), Refused::WouldBlock),
             None => Err(AcquireError::refused(Refused::WouldBlock)),
         }
     }
@@ -175,10 +175,11 @@ impl<T> RwLock<T> {
         };
         self.note(acquired);
         // Where there are readers, none is kept out for a writer that does not come.
-        let mut is_alone = self.announce(false);
-        if !is_alone && looks::is_due() {
+        let deadline = looks::without_waiting();
+        let mut is_alone = self.announce(deadline, false) == Some(true);
+        if !is_alone && looks::is_due() && !deadline.has_passed() {
             self.readers.take_back_from_the_dead();
-            is_alone = self.announce(false);
+            is_alone = self.announce(deadline, false) == Some(true);
         }
         if is_alone {
             return self.write_guard();
@@ -217,10 +218,10 @@ impl<T> RwLock<T> {
 
     #[inline]
     fn read_until(&self, deadline: Deadline) -> Result<RwLockReadGuard<'_, T>, ReadError<'_, T>> {
-        match self.readers.take(|_| self.is_open()) {
+        match self.readers.take(deadline, |_| self.is_open()) {
             Some(taken) => self.read_guard(taken),
             None => match self.gate.lock_long(deadline) {
-                Some(acquired) => self.pass(acquired),
+                Some(acquired) => self.pass(acquired, deadline, Refused::TimedOut),
                 None => Err(AcquireError::refused(self.why_not())),
             },
         }
@@ -233,18 +234,23 @@ impl<T> RwLock<T> {
     }
 
     /// Counts a reader who owns the gate, so that no writer is at work, and gives the gate back.
-    fn pass(&self, acquired: Acquired) -> Result<RwLockReadGuard<'_, T>, ReadError<'_, T>> {
+    fn pass(
+        &self,
+        acquired: Acquired,
+        deadline: Deadline,
+        refused: Refused,
+    ) -> Result<RwLockReadGuard<'_, T>, ReadError<'_, T>> {
         self.note(acquired);
         // What a dead writer left there.
         // RWLOCK: Release, as in `leave`: the lock of the gate has told this thread of what the writer wrote.
         self.writer.store(NONE, Ordering::Release);
         // The kernel watches the gate until it is given back, and then the bell.
-        let taken = self.readers.take_under(|_| true);
+        let taken = self.readers.take_under(deadline, |_| true);
         self.gate.unlock_long();
         match taken {
             Some(taken) => self.read_guard(taken),
-            // 2³¹ readers are a broken program.
-            None => Err(AcquireError::refused(Refused::WouldBlock)),
+            // Somebody is stopped at the ledger, or there are 2³¹ readers.
+            None => Err(AcquireError::refused(refused)),
         }
     }
 
@@ -253,7 +259,9 @@ impl<T> RwLock<T> {
             return Err(AcquireError::refused(self.why_not()));
         };
         self.note(acquired);
-        if self.announce(true) || self.readers.wait(deadline, |taken| taken <= 0) {
+        // Not alone: only who is announced may wait for the readers to leave, since no others come then.
+        let is_alone = self.announce(deadline, true);
+        if is_alone == Some(true) || is_alone.is_some() && self.readers.wait(deadline, |taken| taken <= 0) {
             return self.write_guard();
         }
         self.leave();
@@ -268,9 +276,11 @@ impl<T> RwLock<T> {
         }
     }
 
-    /// Tells whether there are no readers; keeps further ones out if so, or if the caller waits for them to leave.
-    fn announce(&self, waits: bool) -> bool {
-        self.readers.while_none_is_taken(|taken| {
+    /// Tells whether there are no readers, or nothing if somebody is stopped at the ledger until the deadline.
+    ///
+    /// Keeps further readers out if there are none, or if the caller waits for them to leave.
+    fn announce(&self, deadline: Deadline, waits: bool) -> Option<bool> {
+        self.readers.while_none_is_taken(deadline, |taken| {
             if waits || taken <= 0 {
                 // Relaxed: readers look under the same lock.
                 self.writer.store(WAITING, Ordering::Relaxed);

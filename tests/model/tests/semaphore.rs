@@ -51,6 +51,12 @@ fn explore(processes: usize, total: i32, operations: usize, kills: usize, limit:
     assert!(figures.complete || limit < usize::MAX);
 }
 
+/// How many states to visit where all of them take minutes.
+fn quick() -> usize {
+    if is_full() { usize::MAX } else { 500_000 }
+}
+
+/// Told by the environment: everything is to be visited, however long it takes.
 fn is_full() -> bool {
     std::env::var_os("MULTIPROC_MODEL").is_some_and(|value| value == "full")
 }
@@ -64,8 +70,8 @@ fn two_processes() {
 
 #[test]
 fn three_processes() {
-    explore(3, 1, 1, 0, if is_full() { usize::MAX } else { 500_000 });
-    explore(3, 1, 1, 1, if is_full() { usize::MAX } else { 500_000 });
+    explore(3, 1, 1, 0, quick());
+    explore(3, 1, 1, 1, quick());
     if is_full() {
         explore(3, 1, 1, 2, usize::MAX);
         explore(3, 2, 1, 2, usize::MAX);

@@ -141,19 +141,14 @@ impl Lock {
 
     /// Takes the lock for a few steps, while the kernel watches a bell and not the lock.
     ///
-    /// Who dies with it is found by those who hear the bell.
+    /// Who dies with it is found by those who hear the bell. Gives up at the deadline.
     #[inline]
-    pub(super) fn lock_beside(&self, bell: &DeathBell) -> Acquired {
+    pub(super) fn lock_beside(&self, bell: &DeathBell, deadline: Deadline) -> Option<Acquired> {
         let me = thread::id();
         // LOCK: Acquire, as in `acquire`.
         match self.word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Acquired::Clean,
-            // Without a deadline it comes to an end.
-            Err(_) => loop {
-                if let Some(acquired) = self.acquire_slowly(me, Deadline::NEVER, Some(bell)) {
-                    break acquired;
-                }
-            },
+            Ok(_) => Some(Acquired::Clean),
+            Err(_) => self.acquire_slowly(me, deadline, Some(bell)),
         }
     }
 

@@ -1,4 +1,6 @@
-//! How often those who never sleep look for the dead.
+//! How often those who never sleep look for the dead, and how long they wait for one who is at work.
+
+use multiproc_core::Deadline;
 
 #[cfg(not(multiproc_model))]
 use std::time::{Duration, Instant};
@@ -29,4 +31,16 @@ pub(crate) fn is_due() -> bool {
 #[cfg(multiproc_model)]
 pub(crate) fn is_due() -> bool {
     true
+}
+
+/// When a call gives up that does not wait, but for one who is inside for a few steps; that one may be stopped there.
+#[cfg(not(multiproc_model))]
+pub(crate) fn without_waiting() -> Deadline {
+    Deadline::after(Duration::from_millis(10))
+}
+
+/// In a model there is no time.
+#[cfg(multiproc_model)]
+pub(crate) fn without_waiting() -> Deadline {
+    Deadline::NEVER
 }

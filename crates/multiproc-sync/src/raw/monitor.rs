@@ -55,10 +55,28 @@ impl Monitor {
     /// Takes the lock for a few steps: memory and atomics only.
     #[inline]
     pub fn enter(&self) -> Entered<'_> {
+        loop {
+            // Without a deadline it comes to an end.
+            if let Some(entered) = self.enter_until(Deadline::NEVER) {
+                return entered;
+            }
+        }
+    }
+
+    /// Takes the lock as [`enter`](Self::enter) does, and gives up at the deadline.
+    ///
+    /// Whoever has it does a few steps; only one that is stopped in between takes longer.
+    #[inline]
+    pub fn enter_until(&self, deadline: Deadline) -> Option<Entered<'_>> {
         let watched = thread::watch(self.bell.futex());
         // What the dead one had in mind is of no account, see above.
-        let _ = self.lock.lock_beside(&self.bell);
-        Entered { monitor: self, watched }
+        match self.lock.lock_beside(&self.bell, deadline) {
+            Some(_) => Some(Entered { monitor: self, watched }),
+            None => {
+                thread::watch_again(watched);
+                None
+            }
+        }
     }
 
     /// Waits until the number is `ready`, and tells whether it is; `false` means that the deadline passed first.

@@ -103,11 +103,13 @@ impl Permits {
     }
 
     /// Takes one if `may` says so of the number that are taken, and has the bell watched for it.
+    ///
+    /// The deadline is for a monitor whose owner is stopped.
     #[inline]
-    pub fn take(&self, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
+    pub fn take(&self, deadline: Deadline, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
         // From before the first step until it is given back, with no gap.
         let watched = thread::watch(self.monitor.bell().futex());
-        let taken = self.take_beside(may);
+        let taken = self.take_beside(deadline, may);
         match taken {
             Some(_) => thread::hold(self.monitor.bell().futex()),
             None => thread::watch_again(watched),
@@ -116,16 +118,16 @@ impl Permits {
     }
 
     /// Takes one while the kernel watches a lock that the caller has; the bell is noted for afterwards.
-    pub fn take_under(&self, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
-        let taken = self.take_beside(may);
+    pub fn take_under(&self, deadline: Deadline, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
+        let taken = self.take_beside(deadline, may);
         if taken.is_some() {
             thread::hold(self.monitor.bell().futex());
         }
         taken
     }
 
-    fn take_beside(&self, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
-        let (entered, number) = self.enter();
+    fn take_beside(&self, deadline: Deadline, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
+        let (entered, number) = self.enter_until(deadline)?;
         if number.taken == i32::MAX || !may(number.taken) {
             return None;
         }
@@ -151,7 +153,7 @@ impl Permits {
     /// Takes one as soon as `may` says so.
     pub fn acquire(&self, deadline: Deadline, may: impl Fn(i32) -> bool) -> Option<Taken> {
         loop {
-            if let Some(taken) = self.take(&may) {
+            if let Some(taken) = self.take(deadline, &may) {
                 return Some(taken);
             }
             if !self.wait(deadline, &may) {
@@ -162,9 +164,13 @@ impl Permits {
 
     /// Takes one if `may` says so, now or when what the dead hold has come back.
     pub fn try_acquire(&self, may: impl Fn(i32) -> bool) -> Option<Taken> {
-        self.take(&may).or_else(|| {
-            looks::is_due().then(|| self.take_back_from_the_dead())?;
-            self.take(&may)
+        let deadline = looks::without_waiting();
+        self.take(deadline, &may).or_else(|| {
+            if !looks::is_due() || deadline.has_passed() {
+                return None;
+            }
+            self.take_back_from_the_dead();
+            self.take(deadline, &may)
         })
     }
 
@@ -174,9 +180,9 @@ impl Permits {
     }
 
     /// Calls `f` with the number that are taken while nobody takes one.
-    pub fn while_none_is_taken<R>(&self, f: impl FnOnce(i32) -> R) -> R {
-        let (_entered, number) = self.enter();
-        f(number.taken)
+    pub fn while_none_is_taken<R>(&self, deadline: Deadline, f: impl FnOnce(i32) -> R) -> Option<R> {
+        let (_entered, number) = self.enter_until(deadline)?;
+        Some(f(number.taken))
     }
 
     /// Gives back what was taken.
@@ -274,7 +280,14 @@ impl Permits {
 
     /// Enters the monitor, and makes the change that the number names.
     fn enter(&self) -> (Entered<'_>, Number) {
-        let entered = self.monitor.enter();
+        self.orderly(self.monitor.enter())
+    }
+
+    fn enter_until(&self, deadline: Deadline) -> Option<(Entered<'_>, Number)> {
+        Some(self.orderly(self.monitor.enter_until(deadline)?))
+    }
+
+    fn orderly<'a>(&self, entered: Entered<'a>) -> (Entered<'a>, Number) {
         let number = Number::of(entered.value());
         if let Some(holder) = self.holders.get(usize::from(number.slot)) {
             holder.count.store(number.count.into(), Ordering::Relaxed);
