@@ -1,4 +1,5 @@
 use crate::arena::CHUNK;
+use crate::depot::Depot;
 use crate::queue::Queue;
 use crate::ring::{Control, Position, Ring, Shape};
 use multiproc_core::sys::memory::Directory;
@@ -47,7 +48,7 @@ impl<T: Message> Builder<T> {
         let numbers = self.numbers(u64::MAX)?;
         let ring = attach(Arena::anonymous(fingerprint::<T>(), numbers)?)?;
         ring.prepare().map_err(|error| error.0)?;
-        Ok(Queue::of(ring))
+        Ok(Queue::of(ring, Some(Depot::new()?)))
     }
 
     /// Creates a queue under a name, which lives until it is [unlinked](Queue::unlink).
@@ -64,7 +65,7 @@ impl<T: Message> Builder<T> {
             attach(Arena::nameless(&directory, &name, fingerprint::<T>(), numbers)?).map_err(failed)?;
         ring.prepare().map_err(|error| failed(error.0))?;
         ring.memory().publish(&directory, &name)?;
-        Ok(Queue::of(ring))
+        Ok(Queue::of(ring, None))
     }
 
     /// Opens the queue of that name; how it is was said by its creator.
@@ -76,7 +77,7 @@ impl<T: Message> Builder<T> {
         let name = Name::new(name)?;
         let failed = |source| ShmError::of_io("open", format!("queue {:?}", name.as_str()), source);
         let arena = Arena::open(&Directory::of_user()?, &name, fingerprint::<T>())?;
-        Ok(Queue::of(attach(arena).map_err(failed)?))
+        Ok(Queue::of(attach(arena).map_err(failed)?, None))
     }
 
     fn numbers(&self, max_bytes: u64) -> io::Result<Numbers> {

@@ -35,8 +35,14 @@ pub(crate) enum Kind {
     TooLarge { len: usize, max: u64 },
     #[error("{0}")]
     Encode(#[from] EncodeError),
-    #[error("it holds handles, which this queue cannot carry")]
-    Handles,
+    #[error("it holds handles, which a named queue cannot carry: send them through one without a name")]
+    NamedHandles,
+    #[error("as many messages with handles are on their way as there can be")]
+    DepotFull,
+    #[error("its handles cannot travel: {0}")]
+    Handles(io::Error),
+    #[error("its handles: {error}")]
+    HandlesLost { error: io::Error, bytes: Vec<u8> },
     #[error("{0}")]
     OutOfMemory(io::Error),
     #[error("its shared memory was overwritten ({0}): something else wrote there, make another queue")]
@@ -71,7 +77,20 @@ impl<T> PutError<T> {
 
     /// Tells whether there was no room, now or until the deadline.
     pub fn is_full(&self) -> bool {
-        matches!(self.kind, Kind::Full | Kind::TimedOut)
+        matches!(self.kind, Kind::Full | Kind::DepotFull | Kind::TimedOut)
+    }
+
+    /// Tells whether as many messages with handles were waiting as there can be: a few hundred, whatever the capacity.
+    ///
+    /// One without handles may still be put.
+    pub fn is_full_of_handles(&self) -> bool {
+        matches!(self.kind, Kind::DepotFull)
+    }
+
+    /// Tells whether it is the handles in the message that cannot travel: through a named queue, or for want of
+    /// descriptors.
+    pub fn is_handles(&self) -> bool {
+        matches!(self.kind, Kind::NamedHandles | Kind::Handles(_))
     }
 
     /// Tells whether the time was up.
@@ -140,6 +159,13 @@ impl GetError {
         matches!(self.0, Kind::Decode { .. })
     }
 
+    /// Tells whether the message's handles were lost, since this process can have no more descriptors.
+    ///
+    /// [`into_bytes`](Self::into_bytes) has the rest.
+    pub fn is_handles(&self) -> bool {
+        matches!(self.0, Kind::HandlesLost { .. } | Kind::Handles(_))
+    }
+
     /// Tells whether the queue's memory was overwritten.
     pub fn is_corrupt(&self) -> bool {
         matches!(self.0, Kind::Corrupt(_))
@@ -148,7 +174,7 @@ impl GetError {
     /// Gives the bytes of a message that could not be decoded.
     pub fn into_bytes(self) -> Option<Vec<u8>> {
         match self.0 {
-            Kind::Decode { bytes, .. } => Some(bytes),
+            Kind::Decode { bytes, .. } | Kind::HandlesLost { bytes, .. } => Some(bytes),
             _ => None,
         }
     }
@@ -162,6 +188,9 @@ impl Kind {
             Fault::Closed => Kind::Closed,
             Fault::TooLarge => Kind::TooLarge { len, max },
             Fault::OutOfMemory(error) => Kind::OutOfMemory(error.0),
+            Fault::DepotFull if matches!(timed_out, Kind::Full) => Kind::DepotFull,
+            Fault::DepotFull => timed_out,
+            Fault::Handles(error) => Kind::Handles(error),
             Fault::Broken(broken) => Kind::Corrupt(broken.0),
         }
     }
@@ -182,12 +211,13 @@ impl From<GetError> for io::Error {
 impl From<Kind> for io::Error {
     fn from(kind: Kind) -> io::Error {
         let io_kind = match &kind {
-            Kind::Full | Kind::Empty => io::ErrorKind::WouldBlock,
+            Kind::Full | Kind::DepotFull | Kind::Empty => io::ErrorKind::WouldBlock,
             Kind::TimedOut => io::ErrorKind::TimedOut,
             Kind::Closed | Kind::Disconnected => io::ErrorKind::BrokenPipe,
-            Kind::TooLarge { .. } | Kind::Encode(_) | Kind::Handles | Kind::Elsewhere => {
+            Kind::TooLarge { .. } | Kind::Encode(_) | Kind::NamedHandles | Kind::Elsewhere => {
                 io::ErrorKind::InvalidInput
             }
+            Kind::Handles(error) | Kind::HandlesLost { error, .. } => error.kind(),
             Kind::OutOfMemory(_) => io::ErrorKind::OutOfMemory,
             Kind::Corrupt(_) | Kind::Decode { .. } => io::ErrorKind::InvalidData,
         };

@@ -34,7 +34,13 @@ mod builder;
 #[cfg(not(any(loom, multiproc_model)))]
 mod channel;
 #[cfg(not(any(loom, multiproc_model)))]
+mod depot;
+#[cfg(not(any(loom, multiproc_model)))]
 mod error;
+#[cfg(not(any(loom, multiproc_model)))]
+mod lease;
+#[cfg(not(any(loom, multiproc_model)))]
+mod message;
 #[cfg(not(any(loom, multiproc_model)))]
 mod queue;
 #[doc(hidden)]
@@ -48,6 +54,8 @@ pub use builder::Builder;
 pub use channel::{ChannelRecvError, ChannelSendError, IntoMessages, Messages, Receiver, Sender, channel};
 #[cfg(not(any(loom, multiproc_model)))]
 pub use error::{GetError, PutError};
+#[cfg(not(any(loom, multiproc_model)))]
+pub use lease::Lease;
 #[cfg(not(any(loom, multiproc_model)))]
 pub use queue::{Iter, Queue};
 #[cfg(not(any(loom, multiproc_model)))]

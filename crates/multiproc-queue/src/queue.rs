@@ -1,7 +1,10 @@
 use crate::builder::{Builder, attach, fingerprint};
+use crate::depot::{Depot, Fetched};
 use crate::error::{GetError, Kind, PutError};
-use crate::ring::{Anyone, Batch, Control, Peers, Record, Ring};
-use multiproc_core::codec::{self, Encoded};
+use crate::message::{self, Arrival, Outgoing};
+use crate::ring::{Anyone, Batch, Control, Leased, Peers, Record, Ring};
+use multiproc_core::codec;
+use multiproc_core::sys::clock::coarse_millis;
 use multiproc_core::{Deadline, Message};
 use multiproc_shm::arena::Arena;
 use parking_lot::Mutex;
@@ -12,7 +15,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A queue for many producers and many consumers, in any processes.
@@ -39,9 +42,13 @@ pub struct Queue<T> {
 
 struct Shared<T> {
     ring: Ring<Arena<Control>>,
+    /// None where a name lets processes in that nobody gave a handle to.
+    depot: Option<Depot>,
     max_bytes: u64,
     /// What a batch left behind a message that could not be decoded; the flag spares a look.
     has_left: AtomicBool,
+    /// When somebody last looked for the dead who need not wait.
+    last_look: AtomicU64,
     left: Mutex<VecDeque<Result<T, GetError>>>,
     marker: PhantomData<fn(T) -> T>,
 }
@@ -106,10 +113,12 @@ impl<T: Message> Queue<T> {
         multiproc_shm::Shared::<u8>::unlink(name)
     }
 
-    pub(crate) fn of(ring: Ring<Arena<Control>>) -> Queue<T> {
+    pub(crate) fn of(ring: Ring<Arena<Control>>, depot: Option<Depot>) -> Queue<T> {
         let max_bytes = ring.memory().numbers()[3];
         let left = Mutex::new(VecDeque::new());
-        let shared = Shared { ring, max_bytes, has_left: AtomicBool::new(false), left, marker: PhantomData };
+        let has_left = AtomicBool::new(false);
+        let last_look = AtomicU64::new(0);
+        let shared = Shared { ring, depot, max_bytes, has_left, last_look, left, marker: PhantomData };
         Queue { shared: Arc::new(shared) }
     }
 
@@ -159,13 +168,12 @@ impl<T: Message> Queue<T> {
         timed_out: Kind,
         peers: &impl Peers,
     ) -> Result<(), PutError<T>> {
-        let encoded = match self.encode(&value) {
-            Ok(encoded) => encoded,
+        let message = match self.encode(&value) {
+            Ok(message) => message,
             Err(kind) => return Err(PutError::new(vec![value], kind)),
         };
-        let record = Record { bytes: &encoded.bytes, token: None };
-        self.shared.ring.put_among(&[record], deadline, peers).map_err(|error| {
-            let kind = Kind::of(error.fault, timed_out, encoded.bytes.len(), self.shared.max_bytes);
+        self.shared.ring.put_among(&[message.record()], deadline, peers).map_err(|error| {
+            let kind = Kind::of(error.fault, timed_out, message.bytes.len(), self.shared.max_bytes);
             PutError::new(vec![value], kind)
         })
     }
@@ -184,13 +192,13 @@ impl<T: Message> Queue<T> {
 
     /// Puts messages among peers.
     pub(crate) fn put_all(&self, mut values: Vec<T>, peers: &impl Peers) -> Result<(), PutError<T>> {
-        let encoded: Result<Vec<Encoded>, Kind> = values.iter().map(|value| self.encode(value)).collect();
+        let encoded: Result<Vec<Outgoing<'_>>, Kind> =
+            values.iter().map(|value| self.encode(value)).collect();
         let encoded = match encoded {
             Ok(encoded) => encoded,
             Err(kind) => return Err(PutError::new(values, kind)),
         };
-        let records: Vec<Record<'_>> =
-            encoded.iter().map(|message| Record { bytes: &message.bytes, token: None }).collect();
+        let records: Vec<Record<'_>> = encoded.iter().map(Outgoing::record).collect();
         self.shared.ring.put_among(&records, Deadline::NEVER, peers).map_err(|error| {
             let len = records.get(error.done).map_or(0, |record| record.bytes.len());
             let kind = Kind::of(error.fault, Kind::TimedOut, len, self.shared.max_bytes);
@@ -198,15 +206,14 @@ impl<T: Message> Queue<T> {
         })
     }
 
-    fn encode(&self, value: &T) -> Result<Encoded, Kind> {
+    fn encode(&self, value: &T) -> Result<Outgoing<'_>, Kind> {
         let encoded = codec::encode_message(value)?;
-        if !encoded.fds.is_empty() {
-            return Err(Kind::Handles);
+        let shared = &*self.shared;
+        let message = Outgoing::new(encoded, shared.ring.memory().fd(), shared.depot.as_ref())?;
+        if message.bytes.len() as u64 > shared.max_bytes {
+            return Err(Kind::TooLarge { len: message.bytes.len(), max: shared.max_bytes });
         }
-        if encoded.bytes.len() as u64 > self.shared.max_bytes {
-            return Err(Kind::TooLarge { len: encoded.bytes.len(), max: self.shared.max_bytes });
-        }
-        Ok(encoded)
+        Ok(message)
     }
 
     /// Takes the first message, waiting for one.
@@ -224,7 +231,12 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`get`](Self::get), and [`is_empty`](GetError::is_empty).
     pub fn try_get(&self) -> Result<T, GetError> {
-        self.get_until(Deadline::now(), Kind::Empty, &Anyone)
+        match self.get_until(Deadline::now(), Kind::Empty, &Anyone) {
+            Err(error) if error.is_empty() && self.has_looked_for_the_dead() => {
+                self.get_until(Deadline::now(), Kind::Empty, &Anyone)
+            }
+            result => result,
+        }
     }
 
     /// Takes the first message, waiting for one at most that long.
@@ -256,9 +268,9 @@ impl<T: Message> Queue<T> {
             return left;
         }
         with_batch(|batch| {
-            self.take(1, deadline, timed_out, peers, batch)?;
+            let (batch, fetched) = self.take(1, deadline, timed_out, peers, batch)?;
             match batch.iter().next() {
-                Some((bytes, _)) => decode(bytes),
+                Some((bytes, _)) => self.decode(bytes, fetched),
                 None => Err(GetError::new(Kind::Empty)),
             }
         })
@@ -283,9 +295,12 @@ impl<T: Message> Queue<T> {
             return left.map(|value| vec![value]);
         }
         with_batch(|batch| {
-            self.take(max, Deadline::NEVER, Kind::TimedOut, peers, batch)?;
+            let (batch, mut fetched) = self.take(max, Deadline::NEVER, Kind::TimedOut, peers, batch)?;
             let mut values = Vec::with_capacity(batch.len());
-            let mut messages = batch.iter().map(|(bytes, _)| decode(bytes));
+            let mut messages = batch.iter().map(|(bytes, token)| {
+                // One that has handles is the last.
+                self.decode(bytes, token.and_then(|_| fetched.take()))
+            });
             for message in &mut messages {
                 match message {
                     Ok(value) => values.push(value),
@@ -303,16 +318,60 @@ impl<T: Message> Queue<T> {
         })
     }
 
-    fn take(
-        &self,
+    fn take<'a>(
+        &'a self,
         max: usize,
         deadline: Deadline,
         timed_out: Kind,
         peers: &impl Peers,
-        batch: &mut Batch,
-    ) -> Result<(), GetError> {
-        let taken = self.shared.ring.take_among(max, deadline, peers, batch);
-        taken.map_err(|fault| GetError::new(Kind::of(fault, timed_out, 0, self.shared.max_bytes)))
+        batch: &'a mut Batch,
+    ) -> Result<(&'a Batch, Option<Fetched>), GetError> {
+        let shared = &*self.shared;
+        let mut arrival = Arrival::new(batch, shared.depot.as_ref());
+        match shared.ring.take_among(max, deadline, peers, &mut arrival) {
+            Ok(()) => Ok(arrival.into_parts()),
+            Err(fault) => Err(GetError::new(Kind::of(fault, timed_out, 0, shared.max_bytes))),
+        }
+    }
+
+    #[inline]
+    fn decode(&self, bytes: &[u8], fetched: Option<Fetched>) -> Result<T, GetError> {
+        message::decode(bytes, fetched, || {
+            let [left, right] = self.shared.depot.as_ref()?.ends();
+            Some([self.shared.ring.memory().fd(), left, right].map(Arc::clone))
+        })
+    }
+
+    /// Leases a record; what is in it comes beside, since it may be none of this type.
+    pub(crate) fn begin(
+        &self,
+        deadline: Deadline,
+        timed_out: Kind,
+    ) -> Result<(Leased, Result<T, GetError>), GetError> {
+        let shared = &*self.shared;
+        with_batch(|batch| {
+            let mut arrival = Arrival::new(batch, shared.depot.as_ref());
+            let leased = shared
+                .ring
+                .lease(deadline, &mut arrival)
+                .map_err(|fault| GetError::new(Kind::of(fault, timed_out, 0, shared.max_bytes)))?;
+            let (batch, fetched) = arrival.into_parts();
+            let value = match batch.iter().next() {
+                Some((bytes, _)) => self.decode(bytes, fetched),
+                None => Err(GetError::new(Kind::Empty)),
+            };
+            Ok((leased, value))
+        })
+    }
+
+    /// Looks for dead processes that have leases, unless that was just done; tells whether it did.
+    pub(crate) fn has_looked_for_the_dead(&self) -> bool {
+        let now = coarse_millis();
+        let is_due = self.shared.last_look.swap(now, Ordering::Relaxed) != now;
+        if is_due {
+            self.shared.ring.return_of_the_dead();
+        }
+        is_due
     }
 
     /// What a batch had left behind for this process.
@@ -341,9 +400,9 @@ impl<T: Message> Queue<T> {
         Iter { queue: self }
     }
 
-    /// How many messages it holds.
+    /// How many messages it holds; those that were leased and came back are counted again.
     pub fn len(&self) -> usize {
-        self.shared.ring.len() as usize
+        self.shared.ring.waiting()
     }
 
     /// Tells whether it holds none.
@@ -353,7 +412,7 @@ impl<T: Message> Queue<T> {
 
     /// Tells whether it holds as many as it can.
     pub fn is_full(&self) -> bool {
-        self.len() == self.capacity()
+        self.shared.ring.len() as usize == self.capacity()
     }
 
     /// How many messages it can hold.
@@ -371,26 +430,32 @@ impl<T: Message> Queue<T> {
         self.shared.ring.is_closed()
     }
 
-    /// Waits until every message that was put has been got.
+    /// Waits until every message that was put is done.
+    ///
+    /// One that was got is done at once, one that was leased when its lease says so.
     pub fn join(&self) {
-        self.shared.ring.wait_empty(Deadline::NEVER);
+        self.shared.ring.wait_done(Deadline::NEVER);
     }
 
-    /// Waits at most that long until every message that was put has been got, and tells whether it was.
+    /// Waits at most that long until every message that was put is done, and tells whether it is.
     pub fn join_timeout(&self, timeout: Duration) -> bool {
-        self.shared.ring.wait_empty(Deadline::after(timeout))
+        self.shared.ring.wait_done(Deadline::after(timeout))
     }
 }
 
 impl<T> Queue<T> {
+    pub(crate) fn end(&self, leased: &Leased, is_done: bool) {
+        let depot = self.shared.depot.as_ref();
+        self.shared.ring.end(leased, is_done, |is_open| {
+            if let Some(depot) = depot {
+                depot.forget_kept(is_open);
+            }
+        });
+    }
+
     pub(crate) fn ring(&self) -> &Ring<Arena<Control>> {
         &self.shared.ring
     }
-}
-
-fn decode<T: Message>(bytes: &[u8]) -> Result<T, GetError> {
-    codec::decode(bytes, Vec::new())
-        .map_err(|error| GetError::new(Kind::Decode { error, bytes: bytes.to_vec() }))
 }
 
 impl<T> Clone for Queue<T> {
@@ -413,14 +478,33 @@ impl<T> fmt::Debug for Queue<T> {
 /// Sends the handle, not the messages; outside of a message this is an error.
 impl<T: Message> Serialize for Queue<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.shared.ring.memory().serialize(serializer)
+        (MemoryOf(self), &self.shared.depot).serialize(serializer)
     }
 }
 
 impl<'de, T: Message> Deserialize<'de> for Queue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Queue<T>, D::Error> {
+        let (received, depot): (Received<T>, Option<Depot>) = Deserialize::deserialize(deserializer)?;
+        // A named one has none, and needs none.
+        let depot = depot.filter(|_| !received.0.memory().is_named());
+        Ok(Queue::of(received.0, depot))
+    }
+}
+
+struct MemoryOf<'a, T>(&'a Queue<T>);
+
+impl<T> Serialize for MemoryOf<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.ring().memory().serialize(serializer)
+    }
+}
+
+struct Received<T>(Ring<Arena<Control>>, PhantomData<T>);
+
+impl<'de, T> Deserialize<'de> for Received<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Received<T>, D::Error> {
         let arena = Arena::deserialize(deserializer, fingerprint::<T>())?;
-        Ok(Queue::of(attach(arena).map_err(de::Error::custom)?))
+        Ok(Received(attach(arena).map_err(de::Error::custom)?, PhantomData))
     }
 }
 

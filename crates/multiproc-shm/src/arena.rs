@@ -259,6 +259,11 @@ impl<C: ShmSafe> Arena<C> {
         self.is_named
     }
 
+    /// Its descriptor.
+    pub fn fd(&self) -> &Arc<OwnedFd> {
+        &self.fd
+    }
+
     /// What tells this arena from every other one on this machine.
     pub fn identity(&self) -> (u64, u64) {
         self.identity

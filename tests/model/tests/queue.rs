@@ -58,7 +58,7 @@ fn ring(capacity: u32) -> Ring<Model> {
 }
 
 fn put(ring: &Ring<Model>, value: u64) {
-    ring.put(&[Record { bytes: &value.to_le_bytes(), token: None }], Deadline::NEVER).unwrap();
+    ring.put(&[Record { bytes: &value.to_le_bytes(), parcel: None }], Deadline::NEVER).unwrap();
     // Not a step of its own: the caller knows when `put` has returned.
     mark(&shared::<World>().put[value as usize]);
 }

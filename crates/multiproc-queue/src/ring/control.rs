@@ -1,3 +1,4 @@
+use super::lease::Leases;
 use multiproc_core::sync::atomic::AtomicU64;
 use multiproc_sync::raw::{DeathBell, Lock, WaitCell};
 
@@ -42,6 +43,7 @@ pub struct Control {
     pub(super) reserved: [u64; 11],
     pub(super) tail: Side,
     pub(super) head: Side,
+    pub(super) leases: Leases,
 }
 
 /// One end of the queue.
@@ -57,14 +59,19 @@ pub(super) struct Side {
     pub(super) chunks: AtomicU64,
     /// Of the tail: where to look for a free chunk first.
     pub(super) cursor: AtomicU64,
-    /// Of the tail: the next token of the depot.
+    /// Of the tail: the last token of the depot that was given.
     pub(super) token: AtomicU64,
-    pub(super) reserved: [u64; 8],
+    /// Of the head: how many records wait to be delivered again; after a death more than there are.
+    pub(super) returned: AtomicU64,
+    /// Of the head: a number that changes whenever a lease ends.
+    pub(super) ended: AtomicU64,
+    pub(super) reserved: [u64; 6],
 }
 
 #[cfg(not(loom))]
 const _: () = {
-    assert!(size_of::<Control>() == 384);
+    assert!(size_of::<Control>() == 384 + super::LEASES * 40);
     assert!(std::mem::offset_of!(Control, tail) == 128);
     assert!(std::mem::offset_of!(Control, head) == 256);
+    assert!(std::mem::offset_of!(Control, leases) == 384);
 };

@@ -19,6 +19,15 @@
 //! allocated first. What a dead producer had linked behind the tail is made free again by the next one, which learns of
 //! the death from the lock.
 //!
+//! A chunk is not free either while a record in it is leased, see `lease.rs`.
+//!
+//! # Handles
+//!
+//! What cannot lie in memory waits elsewhere, in packets that are taken in the order in which they were sent, under a
+//! number that only grows and that the record names. A producer sends the packet before the commit: killed in between,
+//! it leaves a packet with a number that no record has, which the next consumer that needs one drops on its way. A
+//! consumer copies the packet, publishes the head, and then takes the packet away.
+//!
 //! # Who is trusted
 //!
 //! Nobody: every word of the memory is read once, checked, and then used, and what does not fit is [`Broken`]. There is
@@ -27,6 +36,7 @@
 //! This file's neighbours are run by the model of kills as they stand, over a memory of a few words.
 
 mod control;
+mod lease;
 mod memory;
 mod peers;
 mod position;
@@ -34,10 +44,11 @@ mod put;
 mod take;
 
 pub use control::{Control, Shape};
+pub use lease::{LEASES, Leased};
 pub use memory::{Broken, Memory, OutOfMemory};
 pub use peers::{Anyone, End, Peers};
 pub use position::Position;
-pub use put::{Fault, PutFault, Record};
+pub use put::{Fault, NoDeposit, Parcel, PutFault, Record};
 pub use take::{Batch, Sink};
 
 /// A queue of byte records over some memory.
@@ -105,10 +116,17 @@ impl<M: Memory> Ring<M> {
         self.memory.control().bell.is_closed()
     }
 
-    /// Waits until every record has been taken, and tells whether it was so before the deadline.
-    pub fn wait_empty(&self, deadline: multiproc_core::Deadline) -> bool {
+    /// How many records wait to be taken: those between head and tail, and those to be delivered again.
+    pub fn waiting(&self) -> usize {
+        let returned =
+            self.memory.control().head.returned.load(multiproc_core::sync::atomic::Ordering::Relaxed);
+        self.len() as usize + usize::try_from(returned).unwrap_or(LEASES).min(LEASES)
+    }
+
+    /// Waits until every record has been taken and is done, and tells whether it was so before the deadline.
+    pub fn wait_done(&self, deadline: multiproc_core::Deadline) -> bool {
         let control = self.memory.control();
-        control.head.cell.wait(&control.bell, deadline, || self.is_empty(), || ())
+        control.head.cell.wait(&control.bell, deadline, || self.is_done(), || self.return_of_the_dead())
     }
 
     /// Lets no record in any more, and wakes everybody who waits.
@@ -116,7 +134,7 @@ impl<M: Memory> Ring<M> {
         let control = self.memory.control();
         // Under the tail's lock: who finds it closed and empty finds all that will ever have been put.
         let locked = loop {
-            if let Some(locked) = control.tail.lock.lock(multiproc_core::Deadline::NEVER) {
+            if let Some(locked) = self.lock_tail(multiproc_core::Deadline::NEVER) {
                 break locked;
             }
         };

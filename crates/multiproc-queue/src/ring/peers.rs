@@ -45,7 +45,9 @@ impl<M: Memory> Ring<M> {
         // PEERS: Release, partner of the Acquire in `departures`: who sees it sees what was closed before.
         control.departures[end as usize].fetch_add(1, Ordering::Release);
         // The same position once more is what wakes who sleeps and stops who is about to, in one step.
-        if let Some(locked) = side.lock.lock(Deadline::after(POLITE)) {
+        let deadline = Deadline::after(POLITE);
+        let locked = if end == End::Tail { self.lock_tail(deadline) } else { self.lock_head(deadline) };
+        if let Some(locked) = locked {
             side.cell.publish(side.cell.read_as_writer());
             side.lock.unlock(locked);
         }

@@ -3,14 +3,36 @@ use super::{Anyone, Broken, Memory, OutOfMemory, Peers, Position, Ring};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::Ordering;
 use multiproc_sync::raw::Acquired;
+use std::cell::Cell;
 
 /// What is put: bytes, and whether handles wait for their taker elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// The message.
     pub bytes: &'a [u8],
-    /// The number that its handles are kept under, if it has any; never 0.
-    pub token: Option<u64>,
+    /// Its handles, if it has any.
+    pub parcel: Option<&'a dyn Parcel>,
+}
+
+/// Handles that travel beside a record; its methods are called under locks and never wait.
+pub trait Parcel: std::fmt::Debug {
+    /// Sends them under a number.
+    ///
+    /// # Errors
+    ///
+    /// There is no room, or another reason.
+    fn send(&self, token: u64) -> Result<(), NoDeposit>;
+    /// Drops all packets that were sent under numbers up to this one.
+    fn sweep(&self, token: u64);
+}
+
+/// Why handles were not sent.
+#[derive(Debug)]
+pub enum NoDeposit {
+    /// There are as many on their way as there can be.
+    Full(std::io::Error),
+    /// They cannot be sent.
+    Failed(std::io::Error),
 }
 
 /// Why records were not put, and how many had been before.
@@ -33,6 +55,10 @@ pub enum Fault {
     TooLarge,
     /// There is no memory for it, and nobody will make room by taking.
     OutOfMemory(OutOfMemory),
+    /// The deadline passed: there are as many handles on their way as there can be.
+    DepotFull,
+    /// The handles cannot be sent or kept, now or ever.
+    Handles(std::io::Error),
     /// The memory holds what no queue writes.
     Broken(Broken),
 }
@@ -56,6 +82,45 @@ enum Stop {
     Full,
     NoChunk,
     OutOfMemory(OutOfMemory),
+    NoDeposit(NoDeposit),
+}
+
+/// How far an owner of the tail's lock came.
+enum Filled {
+    /// So many are in the queue.
+    Put(usize),
+    /// None: nothing can be put before something changes from this.
+    Full(Seen),
+    /// None: the depot is full.
+    DepotFull {
+        seen: Seen,
+        /// If the queue is empty: what was sent up to this number is nobody's.
+        leftovers: Option<u64>,
+        error: std::io::Error,
+    },
+}
+
+/// What a producer has done about a full depot since it last waited.
+#[derive(Default)]
+struct Sweep {
+    has_synced: bool,
+    has_swept: bool,
+}
+
+enum Swept {
+    /// There may be room now.
+    Again,
+    /// Consumers will make room.
+    Wait,
+    /// It was empty.
+    Never,
+}
+
+/// What a producer saw that waits for it to change.
+#[derive(Clone, Copy)]
+struct Seen {
+    head: u64,
+    ended: u64,
 }
 
 impl<M: Memory> Ring<M> {
@@ -86,6 +151,7 @@ impl<M: Memory> Ring<M> {
         let control = self.memory.control();
         let mut done = 0;
         let mut are_gone = false;
+        let mut sweep = Sweep::default();
         while done < records.len() {
             let fail = |fault| Err(PutFault { done, fault });
             if are_gone {
@@ -100,32 +166,72 @@ impl<M: Memory> Ring<M> {
                 control.tail.lock.unlock(locked);
                 result
             };
-            match result {
-                Ok((0, head)) => {
-                    // No lock is held: the consumers make room.
-                    let has_room = control.head.cell.wait(
-                        &control.bell,
-                        deadline,
-                        || {
-                            are_gone = peers.are_gone();
-                            are_gone || self.is_closed() || control.head.cell.read() != head
-                        },
-                        || (),
-                    );
-                    if !has_room {
-                        return fail(Fault::TimedOut);
+            let (seen, timed_out) = match result {
+                Ok(Filled::Put(count)) => {
+                    done += count;
+                    continue;
+                }
+                Ok(Filled::Full(seen)) => (seen, Fault::TimedOut),
+                Ok(Filled::DepotFull { seen, leftovers, error }) => {
+                    // Who alone takes has no lock; it drops leftovers itself, and the bounded sleep covers the rest.
+                    match if P::ALONE {
+                        Swept::Wait
+                    } else {
+                        self.sweep(&mut sweep, leftovers, &records[done])
+                    } {
+                        Swept::Again => continue,
+                        Swept::Wait => (seen, Fault::DepotFull),
+                        Swept::Never => return fail(Fault::Handles(error)),
                     }
                 }
-                Ok((count, _)) => done += count,
                 Err(fault) => return fail(fault),
+            };
+            // No lock is held: the consumers make room. Whenever a sleep ends it is tried again, whatever is seen.
+            let has_looked = Cell::new(false);
+            let has_room = control.head.cell.wait(
+                &control.bell,
+                deadline,
+                || {
+                    are_gone = peers.are_gone();
+                    are_gone || has_looked.get() || self.is_closed() || self.has_changed(seen)
+                },
+                || has_looked.set(true),
+            );
+            if !has_room {
+                return fail(timed_out);
             }
         }
         Ok(())
     }
 
-    /// Puts what there is room for, as the owner of the tail's lock; tells how many, and the head that was seen.
-    fn fill(&self, records: &[Record<'_>], acquired: Acquired) -> Result<(usize, u64), Fault> {
+    /// Makes room in a full depot, if that can be had without waiting for a consumer.
+    #[cold]
+    fn sweep(&self, sweep: &mut Sweep, leftovers: Option<u64>, record: &Record<'_>) -> Swept {
+        if !sweep.has_synced || leftovers.is_some() && !sweep.has_swept {
+            // Consumers publish the head and then take the packet away: both has happened to what was seen.
+            let locked = self.lock_head_for_sure();
+            if let (Some(token), Some(parcel)) = (leftovers, record.parcel) {
+                parcel.sweep(token);
+                sweep.has_swept = true;
+            }
+            self.memory.control().head.lock.unlock(locked);
+            sweep.has_synced = true;
+            return Swept::Again;
+        }
+        *sweep = Sweep::default();
+        if leftovers.is_some() { Swept::Never } else { Swept::Wait }
+    }
+
+    fn has_changed(&self, seen: Seen) -> bool {
+        let head = &self.memory.control().head;
+        head.cell.read() != seen.head || head.ended.load(Ordering::Relaxed) != seen.ended
+    }
+
+    /// Puts what there is room for, as the owner of the tail's lock.
+    fn fill(&self, records: &[Record<'_>], acquired: Acquired) -> Result<Filled, Fault> {
         let control = self.memory.control();
+        // Before the look at what is free.
+        let ended = control.head.ended.load(Ordering::Relaxed);
         if control.bell.is_closed() {
             return Err(Fault::Closed);
         }
@@ -160,17 +266,23 @@ impl<M: Memory> Ring<M> {
         }
         if done > 0 {
             control.tail.cell.publish(at.position(count).pack());
-            return Ok((done, head));
+            return Ok(Filled::Put(done));
         }
         // What could still be taken by others makes room; if there is nothing, nothing will.
-        let seen = control.head.cell.read();
-        let is_empty = Position::unpack(seen).count == start.count;
+        let now = control.head.cell.read();
+        let is_empty = Position::unpack(now).count == start.count;
+        let is_done = is_empty && control.leases.is_empty();
         match stop {
-            Some(Stop::NoChunk) if is_empty => Err(Fault::TooLarge),
-            Some(Stop::OutOfMemory(error)) if is_empty => Err(Fault::OutOfMemory(error)),
+            Some(Stop::NoChunk) if is_done => Err(Fault::TooLarge),
+            Some(Stop::OutOfMemory(error)) if is_done => Err(Fault::OutOfMemory(error)),
+            Some(Stop::NoDeposit(NoDeposit::Failed(error))) => Err(Fault::Handles(error)),
+            Some(Stop::NoDeposit(NoDeposit::Full(error))) => {
+                let leftovers = is_empty.then(|| control.tail.token.load(Ordering::Relaxed));
+                Ok(Filled::DepotFull { seen: Seen { head: now, ended }, leftovers, error })
+            }
             // It may have moved since it was found full: then the caller does not wait at all.
-            Some(Stop::Full) => Ok((0, head)),
-            _ => Ok((0, seen)),
+            Some(Stop::Full) => Ok(Filled::Full(Seen { head, ended })),
+            _ => Ok(Filled::Full(Seen { head: now, ended })),
         }
     }
 
@@ -188,14 +300,19 @@ impl<M: Memory> Ring<M> {
         if record.bytes.len() > LONGEST {
             return Err(Fault::TooLarge);
         }
-        let head = header(record.bytes.len(), record.token.is_some(), count);
+        let head = header(record.bytes.len(), record.parcel.is_some(), count);
         if let Err(stop) = self.write_word(at, head)? {
             return Ok(Err(stop));
         }
-        if let Some(token) = record.token
-            && let Err(stop) = self.write_word(at, token)?
-        {
-            return Ok(Err(stop));
+        let mut token = 0;
+        if record.parcel.is_some() {
+            // Never given twice, whatever becomes of this attempt.
+            let last = &self.memory.control().tail.token;
+            token = last.load(Ordering::Relaxed).wrapping_add(1);
+            last.store(token, Ordering::Relaxed);
+            if let Err(stop) = self.write_word(at, token)? {
+                return Ok(Err(stop));
+            }
         }
         let mut bytes = record.bytes;
         while !bytes.is_empty() {
@@ -217,6 +334,12 @@ impl<M: Memory> Ring<M> {
             }
             at.offset += now.len().div_ceil(8) as u32;
             bytes = rest;
+        }
+        // Last of all, since what is sent cannot be taken back.
+        if let Some(parcel) = record.parcel
+            && let Err(no) = parcel.send(token)
+        {
+            return Ok(Err(Stop::NoDeposit(no)));
         }
         Ok(Ok(()))
     }
@@ -253,7 +376,7 @@ impl<M: Memory> Ring<M> {
         Ok(Ok(()))
     }
 
-    /// A chunk that is not between the head's and the one that is being written.
+    /// A chunk that is not between the head's and the one that is being written, and has no leased record.
     fn free_chunk(&self, at: &Cursor<'_>) -> Result<Result<u32, Stop>, Broken> {
         /// So many chunks are looked at before new memory is asked for.
         const LOOKS: u32 = 16;
@@ -269,7 +392,8 @@ impl<M: Memory> Ring<M> {
         let looks = if can_grow { allocated.min(LOOKS) } else { allocated };
         for step in 0..looks {
             let index = cursor.wrapping_add(step) % allocated;
-            if !(first..=at.turn).contains(&turn(self.chunk(index)?)) {
+            let turn = turn(self.chunk(index)?);
+            if !(first..=at.turn).contains(&turn) && !self.memory.control().leases.hold(turn) {
                 side.cursor.store(u64::from(index) + 1, Ordering::Relaxed);
                 return Ok(Ok(index));
             }
@@ -287,7 +411,7 @@ impl<M: Memory> Ring<M> {
 
     /// Frees what is linked behind a place at which nothing more was committed.
     #[cold]
-    fn free_behind(&self, at: &Cursor<'_>) -> Result<(), Broken> {
+    pub(super) fn free_behind(&self, at: &Cursor<'_>) -> Result<(), Broken> {
         let mut words = at.words;
         for expected in (at.turn + 1..).take(self.shape.max_chunks as usize) {
             let Some(chunk) = next(words) else { break };

@@ -12,6 +12,31 @@ pub trait Sink {
     fn begin(&mut self, len: usize, token: Option<u64>);
     /// Its next words, of which the last may reach beyond its length.
     fn words(&mut self, words: &[AtomicU64]);
+    /// The handles of the record that came last are to be copied from where they wait under that number.
+    fn fetch(&mut self, token: u64) {
+        let _ = token;
+    }
+    /// It was taken: what waits under that number is to be taken away.
+    fn release(&mut self, token: u64) {
+        let _ = token;
+    }
+    /// It is to be leased: what was copied is to be kept under that number.
+    ///
+    /// # Errors
+    ///
+    /// There is no room.
+    fn keep(&mut self, token: u64) -> std::io::Result<()> {
+        let _ = token;
+        Ok(())
+    }
+    /// Its handles are to be copied from where they are kept.
+    fn fetch_kept(&mut self, token: u64) {
+        let _ = token;
+    }
+    /// Of what is kept all is to be taken away that is no longer open.
+    fn forget_kept(&mut self, is_open: &dyn Fn(u64) -> bool) {
+        let _ = is_open;
+    }
     /// All records that began since the last call of [`forget`](Self::forget) or the beginning were not taken.
     fn forget(&mut self);
 }
@@ -72,7 +97,7 @@ impl Sink for Batch {
 impl<M: Memory> Ring<M> {
     /// Takes at least one and at most `max` records into an empty sink, waiting for the first.
     ///
-    /// They are taken in one step.
+    /// They are taken in one step; one that has handles is the last of its step.
     ///
     /// # Errors
     ///
@@ -103,7 +128,7 @@ impl<M: Memory> Ring<M> {
             let result = if P::ALONE {
                 self.drain(max, records)
             } else {
-                let Some(locked) = control.head.lock.lock(deadline) else { return Err(Fault::TimedOut) };
+                let Some(locked) = self.lock_head(deadline) else { return Err(Fault::TimedOut) };
                 let result = self.drain(max, records);
                 control.head.lock.unlock(locked);
                 result
@@ -123,13 +148,13 @@ impl<M: Memory> Ring<M> {
                 &control.bell,
                 deadline,
                 || {
-                    if control.tail.cell.read() != tail || self.is_closed() {
+                    if control.tail.cell.read() != tail || self.has_returned() || self.is_closed() {
                         return true;
                     }
                     are_gone = peers.are_gone();
                     are_gone
                 },
-                || (),
+                || self.return_of_the_dead(),
             );
             if !has_more {
                 return Err(Fault::TimedOut);
@@ -140,6 +165,9 @@ impl<M: Memory> Ring<M> {
     /// Takes what is there, as the owner of the head's lock; of an empty queue gives the tail that was seen.
     fn drain(&self, max: usize, records: &mut impl Sink) -> Result<Option<u64>, Fault> {
         let control = self.memory.control();
+        if self.has_returned() && self.take_returned(records)? {
+            return Ok(None);
+        }
         let head = Position::unpack(control.head.cell.read_as_writer());
         let mut seen = control.head.other.load(Ordering::Relaxed);
         // Of a word that is no hint of ours nothing is believed: the tail is read again.
@@ -158,26 +186,35 @@ impl<M: Memory> Ring<M> {
         let mut at = self.cursor(head)?;
         let tail = self.cursor(Position::unpack(seen))?;
         let mut count = head.count;
+        let mut with_handles = None;
         for _ in 0..(available as usize).min(max) {
-            self.read(&mut at, &tail, count, records)?;
+            with_handles = self.read(&mut at, &tail, count, records)?;
             count = count.wrapping_add(1);
+            if let Some(token) = with_handles {
+                // A second one's packet cannot be seen before that of the first one is gone.
+                records.fetch(token);
+                break;
+            }
         }
         control.head.cell.publish(at.position(count).pack());
+        if let Some(token) = with_handles {
+            records.release(token);
+        }
         Ok(None)
     }
 
-    fn available(&self, head: Position, tail: u64) -> u32 {
+    pub(super) fn available(&self, head: Position, tail: u64) -> u32 {
         Position::unpack(tail).count.wrapping_sub(head.count)
     }
 
-    /// Reads one record.
-    fn read<'a>(
+    /// Reads one record, and tells the number that its handles wait under.
+    pub(super) fn read<'a>(
         &'a self,
         at: &mut Cursor<'a>,
         tail: &Cursor<'_>,
         count: u32,
         records: &mut impl Sink,
-    ) -> Result<(), Broken> {
+    ) -> Result<Option<u64>, Broken> {
         const WRONG: Broken = Broken("a record has a wrong head");
         let word = self.read_word(at)?;
         let (len, has_token) = ((word >> 24) as usize, word >> 16 & 1 == 1);
@@ -203,7 +240,7 @@ impl<M: Memory> Ring<M> {
             at.offset += now as u32;
             left -= now;
         }
-        Ok(())
+        Ok(token)
     }
 
     fn read_word<'a>(&'a self, at: &mut Cursor<'a>) -> Result<u64, Broken> {
