@@ -6,12 +6,17 @@ use std::time::{Duration, Instant};
 
 use crate::control::{Bracket, Control, Gate, SEATS, Seat, stage, step};
 use crate::os::{self, Change, Pid};
+use crate::run::Numbers;
 use crate::scenario::{Scenario, Stage};
 
 /// What everybody does afterwards.
 pub(crate) const OPERATIONS: usize = 100;
 /// How long anything may take before it counts as a hang.
 pub(crate) const HANG: Duration = Duration::from_secs(1);
+/// What contenders do before they rest for a moment.
+const BURST: usize = 8;
+/// How long they rest at most, in microseconds: an operation of a few dozen steps fits in.
+const REST: u64 = 1500;
 /// The holder's place among the survivors.
 const HOLDER: usize = SEATS - 1;
 
@@ -65,8 +70,14 @@ impl<'a> Crew<'a> {
     }
 
     /// Starts one that is going to be stepped, and waits until it stands at the beginning of its bracket.
-    pub(crate) fn add_stepped(&mut self, body: impl FnOnce(&Control, &dyn Stage)) -> Result<Pid, String> {
-        let is_unbounded = self.is_unbounded;
+    ///
+    /// Its steps take so long that bounded sleeps would end all the time, and each path would be another one.
+    pub(crate) fn add_stepped(
+        &mut self,
+        is_unbounded: bool,
+        body: impl FnOnce(&Control, &dyn Stage),
+    ) -> Result<Pid, String> {
+        let is_unbounded = is_unbounded || self.is_unbounded;
         let (control, stage) = (self.control, self.stage);
         let pid = os::spawn(|| {
             sleep_without_bound(is_unbounded);
@@ -185,8 +196,13 @@ fn survive(part: Part, control: &Control, stage: &dyn Stage, who: usize) {
         }
         Part::Contender => {
             os::come_second();
+            let mut numbers = Numbers::new(who as u64 + 1);
             while control.stage() < stage::GONE {
-                seat.count(stage.operate(who));
+                // In bursts: one that is stepped would never come between others that never pause.
+                for _ in 0..BURST {
+                    seat.count(stage.operate(who));
+                }
+                os::wait_for_any(Duration::from_micros(40 + numbers.below(REST)));
             }
             seat.count(stage.operate(who));
             seat.first();

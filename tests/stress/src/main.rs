@@ -75,6 +75,7 @@ fn main() -> ExitCode {
     };
     os::assert_single_threaded();
     os::come_first();
+    os::start_ticking();
     control::start_clock();
     // One line, and from which process: what fails is told again, with its place.
     std::panic::set_hook(Box::new(|info| eprintln!("    process {}: {info}", std::process::id())));

@@ -65,8 +65,6 @@ enum Reached {
 
 /// How long the others have while the victim stands still: longer than their first bounded sleeps.
 const PAUSE: Duration = Duration::from_millis(7);
-/// After this, a step that has not come to its end is looked at.
-const STEP: Duration = Duration::from_micros(200);
 
 /// Tries one point.
 pub(crate) fn run(scenario: &dyn Scenario, place: Place, deed: Deed) -> Outcome {
@@ -97,7 +95,7 @@ fn attempt(scenario: &dyn Scenario, place: Place, deed: Deed, outcome: &mut Outc
         let relieves = at == 0 && (deed != Deed::Pause || !scenario.works_beside_a_pause());
         crew.add(Part::Newcomer { relieves });
     }
-    let victim = crew.add_stepped(be_victim).map_err(lost)?;
+    let victim = crew.add_stepped(!scenario.victim_needs_bound(), be_victim).map_err(lost)?;
     if let Neighbours::Asleep(count) = scenario.neighbours() {
         point.lay_to_sleep(&mut crew, count)?;
     }
@@ -177,13 +175,14 @@ fn settle(crew: &mut Crew<'_>, killed_at: u64) -> Result<Duration, Failure> {
         return Err(hang(crew, "the holder does not come through", step::THROUGH));
     }
     let sleepers = crew.seats().filter(|(part, _)| *part == Part::Sleeper).count();
-    let owed = match crew.stage.owed(sleepers) {
-        Owed::All => sleepers,
-        Owed::AtLeast(count) => count.min(sleepers),
-    };
     let contenders = crew.seats().filter(|(part, _)| *part == Part::Contender).count();
     let through = crew
         .until(HANG, |crew| {
+            // Asked anew each time: one that slept before it was in the list of those who wait gets there now.
+            let owed = match crew.stage.owed(sleepers) {
+                Owed::All => sleepers,
+                Owed::AtLeast(count) => count.min(sleepers),
+            };
             crew.count(|part| part == Part::Sleeper, step::THROUGH) >= owed
                 && crew.count(|part| part == Part::Contender, step::THROUGH) == contenders
         })
@@ -266,12 +265,13 @@ impl Point<'_> {
 
     /// Starts one that sleeps as the sleepers do, and is stepped from there.
     fn sleeping_recoverer(&self, crew: &mut Crew<'_>) -> Result<Pid, Failure> {
-        let pid = crew.add_stepped(|control, stage| be_recoverer(control, stage, true)).map_err(lost)?;
+        let pid =
+            crew.add_stepped(true, |control, stage| be_recoverer(control, stage, true)).map_err(lost)?;
         let started = Instant::now();
         loop {
             os::step(pid);
             loop {
-                match os::wait(pid, STEP) {
+                match os::wait_a_tick(pid) {
                     Some(Change::Stopped(os::SIGTRAP)) => break,
                     Some(other) => return Err(lost(format!("the recoverer ended: {other:?}"))),
                     None if os::sleeps_on_word(pid) => return Ok(pid),
@@ -299,7 +299,9 @@ impl Point<'_> {
                     return Ok(1);
                 }
             },
-            None => crew.add_stepped(|control, stage| be_recoverer(control, stage, false)).map_err(lost)?,
+            None => {
+                crew.add_stepped(false, |control, stage| be_recoverer(control, stage, false)).map_err(lost)?
+            }
         };
         let (mut done, place) = (0, Place { steps, asleep: false });
         let began = Instant::now();
@@ -344,7 +346,7 @@ fn advance(
         os::step(pid);
         let (mut began, mut has_slept) = (None, false);
         loop {
-            match os::wait(pid, STEP) {
+            match os::wait_a_tick(pid) {
                 Some(Change::Stopped(os::SIGTRAP)) => break,
                 Some(other) => return Err(lost(format!("the victim failed after {steps} steps: {other:?}"))),
                 None => {}

@@ -81,6 +81,11 @@ pub(crate) trait Scenario {
         0
     }
 
+    /// So does the victim itself; otherwise what it sleeps in must end without.
+    fn victim_needs_bound(&self) -> bool {
+        false
+    }
+
     /// Newcomers and sleepers can work while the victim stands still, or wait for it without harm.
     fn works_beside_a_pause(&self) -> bool {
         true

@@ -149,6 +149,10 @@ impl<L: Subject> Scenario for Locking<L> {
         L::NEEDS_BOUND
     }
 
+    fn victim_needs_bound(&self) -> bool {
+        L::NEEDS_BOUND && self.shape == Shape::Inherited
+    }
+
     fn is_control(&self) -> bool {
         L::IS_CONTROL
     }

@@ -176,6 +176,21 @@ impl Tokens {
         found
     }
 
+    /// Whether one who waits must have what is there.
+    fn owed(&self) -> usize {
+        let left = match self.count.lock_timeout(Duration::from_millis(100)) {
+            Ok(count) => *count,
+            Err(error) if error.is_owner_dead() => {
+                let count = error.into_guard();
+                self.more.notify_all();
+                *count
+            }
+            // Somebody is stuck with it.
+            Err(_) => 1,
+        };
+        usize::from(left > 0)
+    }
+
     fn left(&self) -> u64 {
         *self.lock().0
     }
@@ -235,7 +250,7 @@ fn conditions() -> Vec<Box<dyn Scenario>> {
                 .sleepers(
                     |tokens, _| tokens.take(),
                     // What was for the dead one goes to the next.
-                    |tokens, _| Owed::AtLeast(usize::from(tokens.left() > 0)),
+                    |tokens, _| Owed::AtLeast(tokens.owed()),
                     |tokens| {
                         tokens.add();
                     },
