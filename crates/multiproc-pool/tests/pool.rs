@@ -166,7 +166,10 @@ fn a_death_is_the_error_of_the_task_that_was_begun() {
                 Err(error) => panic!("task {n}: {error}"),
             }
         }
-        assert_eq!(pool.worker_ids().len(), 2);
+        // The last of the dead may be replaced after the last result came.
+        while pool.worker_ids().len() != 2 {
+            std::thread::yield_now();
+        }
     });
 }
 
