@@ -230,8 +230,6 @@ impl<M: Memory> Ring<M> {
     /// Puts what there is room for, as the owner of the tail's lock.
     fn fill(&self, records: &[Record<'_>], acquired: Acquired) -> Result<Filled, Fault> {
         let control = self.memory.control();
-        // Before the look at what is free.
-        let ended = control.head.ended.load(Ordering::Relaxed);
         if control.bell.is_closed() {
             return Err(Fault::Closed);
         }
@@ -244,9 +242,12 @@ impl<M: Memory> Ring<M> {
         let mut count = start.count;
         let mut done = 0;
         let mut stop = None;
+        let mut was_alone = false;
+        let mut now = Seen { head, ended: 0 };
         for record in records {
             if self.is_full(count, head) {
-                head = control.head.cell.read();
+                now = self.see();
+                head = now.head;
                 control.tail.other.store(head, Ordering::Relaxed);
                 if self.is_full(count, head) {
                     stop = Some(Stop::Full);
@@ -254,8 +255,20 @@ impl<M: Memory> Ring<M> {
                 }
             }
             let before = at;
-            if let Err(reason) = self.write(&mut at, record, count)? {
+            let mut written = self.write(&mut at, record, count)?;
+            if written.is_err() {
                 // What was linked for it is nobody's.
+                at = before;
+                self.free_behind(&at)?;
+                if done == 0 {
+                    // Again, with what was seen before: a change after it is one to wait for, and if nothing was
+                    // left, the second answer is the last.
+                    now = self.see();
+                    was_alone = self.is_alone(now, count);
+                    written = self.write(&mut at, record, count)?;
+                }
+            }
+            if let Err(reason) = written {
                 at = before;
                 self.free_behind(&at)?;
                 stop = Some(reason);
@@ -269,21 +282,32 @@ impl<M: Memory> Ring<M> {
             return Ok(Filled::Put(done));
         }
         // What could still be taken by others makes room; if there is nothing, nothing will.
-        let now = control.head.cell.read();
-        let is_empty = Position::unpack(now).count == start.count;
-        let is_done = is_empty && control.leases.is_empty();
         match stop {
-            Some(Stop::NoChunk) if is_done => Err(Fault::TooLarge),
-            Some(Stop::OutOfMemory(error)) if is_done => Err(Fault::OutOfMemory(error)),
+            Some(Stop::NoChunk) if was_alone => Err(Fault::TooLarge),
+            Some(Stop::OutOfMemory(error)) if was_alone => Err(Fault::OutOfMemory(error)),
             Some(Stop::NoDeposit(NoDeposit::Failed(error))) => Err(Fault::Handles(error)),
             Some(Stop::NoDeposit(NoDeposit::Full(error))) => {
+                let is_empty = Position::unpack(now.head).count == start.count;
                 let leftovers = is_empty.then(|| control.tail.token.load(Ordering::Relaxed));
-                Ok(Filled::DepotFull { seen: Seen { head: now, ended }, leftovers, error })
+                Ok(Filled::DepotFull { seen: now, leftovers, error })
             }
-            // It may have moved since it was found full: then the caller does not wait at all.
-            Some(Stop::Full) => Ok(Filled::Full(Seen { head, ended })),
-            _ => Ok(Filled::Full(Seen { head: now, ended })),
+            // It may have moved since: then the caller does not wait at all.
+            _ => Ok(Filled::Full(now)),
         }
+    }
+
+    fn see(&self) -> Seen {
+        let head = &self.memory.control().head;
+        // Before the look at what is free.
+        let ended = head.ended.load(Ordering::Relaxed);
+        Seen { head: head.cell.read(), ended }
+    }
+
+    /// Tells whether nothing lay between the head and a tail before which there are so many records, and nothing is
+    /// leased.
+    fn is_alone(&self, seen: Seen, count: u32) -> bool {
+        // In this order: what is not in the queue any more was in the table before it left.
+        Position::unpack(seen.head).count == count && self.memory.control().leases.is_empty()
     }
 
     fn is_full(&self, count: u32, head: u64) -> bool {
