@@ -10,7 +10,7 @@
 //! place of another generation is free. The kernel watches the bell for whoever waits; when one dies the others hear
 //! it, find its place, and break the barrier.
 
-use crate::raw::{Entered, Monitor};
+use crate::raw::{Entered, Monitor, looks};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{GuardedU32, GuardedU64, Ordering};
 use multiproc_core::sync::thread;
@@ -305,7 +305,8 @@ impl Barrier {
             if place.generation.load(Ordering::Relaxed) != this || waiter == 0 || thread::is_alive(waiter) {
                 continue;
             }
-            let entered = self.monitor.enter();
+            // Whoever looks next does it, if this one cannot.
+            let Some(entered) = self.monitor.enter_until(looks::without_waiting()) else { return };
             let is_same = place.generation.load(Ordering::Relaxed) == this
                 && place.thread.load(Ordering::Relaxed) == waiter;
             if is_same {

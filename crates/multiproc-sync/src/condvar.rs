@@ -21,7 +21,7 @@
 //! nobody in the list waits: too early perhaps, never too late.
 
 use crate::mutex::{LockError, MutexGuard};
-use crate::raw::{Entered, Monitor};
+use crate::raw::{Entered, Monitor, looks};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{GuardedU64, Ordering};
 use multiproc_core::sync::thread;
@@ -267,7 +267,7 @@ impl Condvar {
     ) -> (bool, Result<MutexGuard<'a, T>, LockError<'a, T>>) {
         let bell = self.monitor.bell().futex();
         let mutex = guard.mutex();
-        let ticket = self.begin();
+        let Some(ticket) = self.begin(deadline) else { return (true, Ok(guard)) };
         // Noted and not yet watched: that is the mutex, until it is released.
         thread::hold(bell);
         drop(guard);
@@ -287,8 +287,9 @@ impl Condvar {
         (timed_out, guard)
     }
 
-    fn begin(&self) -> Ticket {
-        let entered = self.monitor.enter();
+    /// Takes a ticket; the deadline is for a monitor whose owner is stopped.
+    fn begin(&self, deadline: Deadline) -> Option<Ticket> {
+        let entered = self.monitor.enter_until(deadline)?;
         let number = Number::of(entered.value());
         let place = self.places.0.iter().position(|place| place.ticket(number).is_none());
         if let Some(place) = place {
@@ -297,7 +298,7 @@ impl Condvar {
         }
         let ticket = Ticket { number: number.next, place };
         entered.publish_quietly(Number { next: number.next.wrapping_add(1), ..number }.value());
-        ticket
+        Some(ticket)
     }
 
     /// Gives the place back, and tells whether the ticket was granted.
@@ -348,7 +349,8 @@ impl Condvar {
             if ticket == 0 || waiter == me || thread::is_alive(waiter) {
                 continue;
             }
-            let entered = self.monitor.enter();
+            // Whoever looks next does it, if this one cannot.
+            let Some(entered) = self.monitor.enter_until(looks::without_waiting()) else { return };
             let number = Number::of(entered.value());
             if place.thread.load(Ordering::Relaxed) != waiter {
                 continue;

@@ -159,6 +159,10 @@ impl Permits {
             if !self.wait(deadline, &may) {
                 return None;
             }
+            // There is one, but perhaps nobody gets at it: the owner of the monitor is stopped.
+            if deadline.has_passed() {
+                return self.take(deadline, &may);
+            }
         }
     }
 
@@ -263,7 +267,8 @@ impl Permits {
     }
 
     fn take_back(&self, slot: usize, dead: u64) {
-        let (entered, number) = self.enter();
+        // Whoever looks next does it, if this one cannot.
+        let Some((entered, number)) = self.enter_until(looks::without_waiting()) else { return };
         let holder = &self.holders[slot];
         if holder.id.load(Ordering::Relaxed) != dead {
             return;
