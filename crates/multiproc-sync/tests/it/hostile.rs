@@ -48,7 +48,7 @@ fn damaged<T: ShmSafe>(value: T, from: usize, numbers: &mut Numbers) -> T {
     };
     for _ in 0..count {
         // Mostly the words at its beginning, which the rest hangs on.
-        let room = if numbers.next() % 2 == 0 { size_of::<T>().min(64) } else { size_of::<T>() };
+        let room = if numbers.next().is_multiple_of(2) { size_of::<T>().min(64) } else { size_of::<T>() };
         let place = bytes.wrapping_add(from + numbers.next() as usize % (room - from));
         // SAFETY: it lies inside of the value.
         unsafe { place.write(numbers.byte()) };

@@ -5,8 +5,6 @@
 //!
 //! What happens when processes die is in the package `multiproc-tests`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
-
 mod barrier;
 mod compile;
 mod condvar;
