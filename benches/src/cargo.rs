@@ -233,6 +233,10 @@ impl<const LEN: usize> Cargo for Passed<LEN> {
     }
 
     fn read((bytes, number): &Self::Message) -> Tried<u64> {
-        if bytes.len() == LEN && bytes.first() == Some(&7) { Ok(*number) } else { Err("other bytes".to_owned()) }
+        if bytes.len() == LEN && bytes.first() == Some(&7) {
+            Ok(*number)
+        } else {
+            Err("other bytes".to_owned())
+        }
     }
 }

@@ -9,8 +9,9 @@ use crate::place::Placement;
 use crate::{stats, sys};
 use multiproc_core::Message;
 use multiproc_process::Func;
-use multiproc_queue::Queue;
+use multiproc_queue::{Queue, SpscReceiver, SpscSender, spsc};
 use multiproc_shm::Shared;
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,12 +25,23 @@ pub(crate) const BATCH: usize = 32;
 pub(crate) type Tried<T> = std::result::Result<T, String>;
 
 /// A way for messages; an end becomes a sender or a receiver before it is timed.
-pub(crate) trait Link<P>: Clone + 'static {
-    fn create() -> Result<Self>;
+pub(crate) trait Link<P>: Sized + 'static {
+    /// A new link's halves for so many senders and receivers.
+    fn halves(pairs: u64) -> Result<Vec<[Self; 2]>>;
 
     fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>>;
 
     fn receiver(self) -> Tried<impl FnMut() -> Tried<P>>;
+}
+
+/// The halves of a link that are all the same.
+pub(crate) fn clones<L: Clone>(link: L, pairs: u64) -> Vec<[L; 2]> {
+    (0..pairs).map(|_| [link.clone(), link.clone()]).collect()
+}
+
+/// The halves for one sender and one receiver.
+fn one_pair<P, L: Link<P>>() -> Result<[L; 2]> {
+    L::halves(1)?.pop().ok_or_else(|| "a link without halves".into())
 }
 
 /// How ends of that link are run: in processes or in threads.
@@ -66,11 +78,10 @@ pub(crate) fn flow<P: Payload, L: Link<P>>(
     receiver: fn((StreamEnd<L>, Gate)) -> Told,
 ) -> Round {
     Box::new(move |count| {
-        let link = L::create()?;
         let ends: Vec<(StreamEnd<L>, fn((StreamEnd<L>, Gate)) -> Told)> = (0..pairs)
-            .flat_map(|pair| {
-                let with = || (link.clone(), pair, pairs);
-                [(with(), sender), (with(), receiver)]
+            .zip(L::halves(pairs)?)
+            .flat_map(|(pair, [first, second])| {
+                [((first, pair, pairs), sender), ((second, pair, pairs), receiver)]
             })
             .collect();
         let outcome = run(placement, count, ends)?;
@@ -128,9 +139,9 @@ pub(crate) fn receive_batches<P: Payload>(((queue, ..), gate): (StreamEnd<Queue<
 /// A message there and one back, as fast as they come; the cost of both, in microseconds.
 pub(crate) fn ping<P: Payload, L: Link<P>>(placement: Placement, run: Runner<(L, L)>) -> Round {
     Box::new(move |count| {
-        let (there, back) = (L::create()?, L::create()?);
+        let ([to, there], [back, from]) = (one_pair::<P, L>()?, one_pair::<P, L>()?);
         let ends: Vec<((L, L), fn(((L, L), Gate)) -> Told)> =
-            vec![((there.clone(), back.clone()), ping_first::<P, L>), ((there, back), ping_second::<P, L>)];
+            vec![((to, from), ping_first::<P, L>), ((there, back), ping_second::<P, L>)];
         let outcome = run(placement, count, ends)?;
         check(outcome.sum, (0..count).map(trivial).sum())?;
         Ok(outcome.each(count) / 1e3)
@@ -164,9 +175,9 @@ fn ping_second<P: Payload, L: Link<P>>(((there, back), gate): ((L, L), Gate)) ->
 /// A message there and one back, each to one who has slept for a while: the medians of both ways, in microseconds.
 pub(crate) fn asleep<P: Payload, L: Link<P>>(placement: Placement, run: Runner<(L, L)>) -> Round {
     Box::new(move |count| {
-        let (there, back) = (L::create()?, L::create()?);
+        let ([to, there], [back, from]) = (one_pair::<P, L>()?, one_pair::<P, L>()?);
         let ends: Vec<((L, L), fn(((L, L), Gate)) -> Told)> =
-            vec![((there.clone(), back.clone()), wake_first::<P, L>), ((there, back), wake_second::<P, L>)];
+            vec![((to, from), wake_first::<P, L>), ((there, back), wake_second::<P, L>)];
         Ok(run(placement, count, ends)?.figure / 1e3)
     })
 }
@@ -212,8 +223,8 @@ pub(crate) fn pause() {
 }
 
 impl<P: Payload> Link<P> for Queue<P> {
-    fn create() -> Result<Self> {
-        Ok(Queue::bounded(CAPACITY)?)
+    fn halves(pairs: u64) -> Result<Vec<[Self; 2]>> {
+        Ok(clones(Queue::bounded(CAPACITY)?, pairs))
     }
 
     fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
@@ -225,9 +236,34 @@ impl<P: Payload> Link<P> for Queue<P> {
     }
 }
 
+/// Our channel without locks: one end of it.
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "")]
+pub(crate) enum Spsc<P: Message> {
+    Sender(SpscSender<P>),
+    Receiver(SpscReceiver<P>),
+}
+
+impl<P: Payload> Link<P> for Spsc<P> {
+    fn halves(_: u64) -> Result<Vec<[Self; 2]>> {
+        let (sender, receiver) = spsc(CAPACITY)?;
+        Ok(vec![[Spsc::Sender(sender), Spsc::Receiver(receiver)]])
+    }
+
+    fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
+        let Spsc::Sender(sender) = self else { return Err("this is the receiver".to_owned()) };
+        Ok(move |message| sender.send(message).map_err(|error| error.to_string()))
+    }
+
+    fn receiver(self) -> Tried<impl FnMut() -> Tried<P>> {
+        let Spsc::Receiver(receiver) = self else { return Err("this is the sender".to_owned()) };
+        Ok(move || receiver.recv().map_err(|error| error.to_string()))
+    }
+}
+
 impl<P: Payload> Link<P> for Shared<FloorRing> {
-    fn create() -> Result<Self> {
-        Ok(Shared::new(FloorRing::new())?)
+    fn halves(pairs: u64) -> Result<Vec<[Self; 2]>> {
+        Ok(clones(Shared::new(FloorRing::new())?, pairs))
     }
 
     fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
@@ -250,8 +286,8 @@ impl<P: Payload> Link<P> for Shared<FloorRing> {
 pub(crate) type Crossbeam<P> = (crossbeam_channel::Sender<P>, crossbeam_channel::Receiver<P>);
 
 impl<P: Payload> Link<P> for Crossbeam<P> {
-    fn create() -> Result<Self> {
-        Ok(crossbeam_channel::bounded(CAPACITY))
+    fn halves(pairs: u64) -> Result<Vec<[Self; 2]>> {
+        Ok(clones(crossbeam_channel::bounded(CAPACITY), pairs))
     }
 
     fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
@@ -271,9 +307,9 @@ pub(crate) struct Std<P> {
 }
 
 impl<P: Payload> Link<P> for Std<P> {
-    fn create() -> Result<Self> {
+    fn halves(pairs: u64) -> Result<Vec<[Self; 2]>> {
         let (sender, receiver) = mpsc::sync_channel(CAPACITY);
-        Ok(Std { sender, receiver: Arc::new(Mutex::new(Some(receiver))) })
+        Ok(clones(Std { sender, receiver: Arc::new(Mutex::new(Some(receiver))) }, pairs))
     }
 
     fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {

@@ -15,7 +15,8 @@ pub(crate) fn boost(
     placement: Placement,
 ) -> Result<std::result::Result<Round, String>> {
     if PROGRAM.is_empty() {
-        let why = "Boost message_queue: peers/boost.cpp was not built; it takes a C++ compiler and libboost-dev";
+        let why =
+            "Boost message_queue: peers/boost.cpp was not built; it takes a C++ compiler and libboost-dev";
         return Ok(Err(why.to_owned()));
     }
     let mut command = Command::new(PROGRAM);

@@ -12,6 +12,7 @@ pub(crate) use python::python;
 
 /// Why the peers that take long to build are absent.
 #[cfg(not(feature = "peers"))]
-pub(crate) const NO_HEAVY: &str = "iceoryx2 and ipc-channel: they take long to build; ask for them with --peers";
+pub(crate) const NO_HEAVY: &str =
+    "iceoryx2 and ipc-channel: they take long to build; ask for them with --peers";
 #[cfg(feature = "peers")]
 pub(crate) const NO_HEAVY: &str = "";

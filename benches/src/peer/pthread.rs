@@ -28,8 +28,7 @@ struct Memory {
 
 impl RobustMutex {
     pub(crate) fn new() -> Result<RobustMutex> {
-        let memory =
-            Memory { mutex: [const { AtomicU64::new(0) }; WORDS], value: AtomicU64::new(0) };
+        let memory = Memory { mutex: [const { AtomicU64::new(0) }; WORDS], value: AtomicU64::new(0) };
         let this = RobustMutex(Shared::new(memory)?);
         let mut attributes = MaybeUninit::uninit();
         let attributes = attributes.as_mut_ptr();

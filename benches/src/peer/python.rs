@@ -12,7 +12,8 @@ pub(crate) fn python(
     number: usize,
     placement: Placement,
 ) -> Result<std::result::Result<Round, String>> {
-    let version = Command::new("python3").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let version =
+        Command::new("python3").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !version.is_ok_and(|status| status.success()) {
         return Ok(Err("CPython: there is no `python3` on the PATH".to_owned()));
     }

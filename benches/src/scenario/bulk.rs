@@ -1,8 +1,6 @@
 use super::{Context, Scenario};
 use crate::Result;
-use crate::cargo::{
-    self, ByHand, COPIED, Copied, Filled, Fresh, HANDED, PAGE, Passed, Pooled, handed,
-};
+use crate::cargo::{self, ByHand, COPIED, Copied, Filled, Fresh, HANDED, PAGE, Passed, Pooled, handed};
 use crate::ends::{Gate, Told};
 use crate::link::in_processes;
 use crate::measure::{Bench, Round, System, check, trivial};

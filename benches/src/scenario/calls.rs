@@ -3,7 +3,7 @@ use crate::link::{BATCH, CAPACITY};
 use crate::measure::{Bench, Round, System, check};
 use crate::payload::Payload;
 use crate::{Result, role};
-use multiproc_queue::Queue;
+use multiproc_queue::{Queue, spsc};
 use multiproc_shm::Shared;
 use multiproc_sync::{Event, Mutex, Semaphore};
 use std::process::{Command, Stdio};
@@ -11,13 +11,14 @@ use std::process::{Command, Stdio};
 type Operation = fn(u64) -> Result;
 
 /// What is counted.
-const OPERATIONS: [(&str, Operation); 7] = [
+const OPERATIONS: [(&str, Operation); 8] = [
     ("Mutex: lock", lock),
     ("Semaphore: acquire, release", semaphore),
     ("Event: set, wait, clear", event),
     ("Queue: put, get, 64 B", queue),
     ("Queue: put, get, 1 KiB", large),
     ("Queue: put_many, get_many", batches),
+    ("spsc: send, recv", single),
     (CONTROL, sched_yield),
 ];
 
@@ -132,6 +133,15 @@ fn batches(count: u64) -> Result {
         let batch = (0..BATCH as u64).map(|index| <[u64; 8]>::of(number + index));
         queue.put_many(batch).map_err(|error| error.to_string())?;
         check(queue.get_many(BATCH)?.len() as u64, BATCH as u64)?;
+    }
+    Ok(())
+}
+
+fn single(count: u64) -> Result {
+    let (sender, receiver) = spsc::<[u64; 8]>(CAPACITY)?;
+    for number in 0..count {
+        sender.send(Payload::of(number)).map_err(|error| error.to_string())?;
+        check(receiver.recv()?.number()?, number)?;
     }
     Ok(())
 }

@@ -62,7 +62,11 @@ fn bench(context: &Context, placements: &[Placement], ends: usize, goals: Goals)
         };
         add(OURS, operations, counting::<Shared<Mutex<u64>>>(placement, ends, in_processes));
         add(RAW, operations, counting::<Shared<Raw>>(placement, ends, in_processes));
-        add(PARKING_LOT, operations, counting::<Arc<parking_lot::Mutex<u64>>>(placement, ends, ends::threads));
+        add(
+            PARKING_LOT,
+            operations,
+            counting::<Arc<parking_lot::Mutex<u64>>>(placement, ends, ends::threads),
+        );
         add(ROBUST, operations, counting::<RobustMutex>(placement, ends, in_processes));
         match python("lock", ends, placement)? {
             Ok(round) => add("CPython Lock", operations / 20, round),

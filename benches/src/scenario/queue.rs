@@ -3,7 +3,7 @@ use crate::Result;
 use crate::ends;
 use crate::floor::FloorRing;
 use crate::link::{
-    Crossbeam, Std, asleep, flow, in_processes, ping, receive_batches, send_batches, stream,
+    Crossbeam, Spsc, Std, asleep, flow, in_processes, ping, receive_batches, send_batches, stream,
 };
 use crate::measure::{Bench, Round, System};
 use crate::payload::Payload;
@@ -13,6 +13,7 @@ use multiproc_queue::Queue;
 use multiproc_shm::Shared;
 
 const OURS: &str = "ours";
+const OURS_SPSC: &str = "ours, spsc";
 const OURS_BATCHES: &str = "ours, 32 at once";
 const BOOST: &str = "Boost message_queue";
 const RING: &str = "bare ring + futex";
@@ -115,8 +116,11 @@ fn one_to_one<P: Payload>(context: &Context) -> Result<Bench> {
             false => [(BOOST, 1.0), (CROSSBEAM, 1.0 / 0.4)],
         };
         here.add(OURS, 400_000, &goals, stream::<P, Queue<P>>(placement, 1, in_processes));
-        let batches = flow::<P, Queue<P>>(placement, 1, in_processes, send_batches::<P>, receive_batches::<P>);
+        let batches =
+            flow::<P, Queue<P>>(placement, 1, in_processes, send_batches::<P>, receive_batches::<P>);
         here.add(OURS_BATCHES, 400_000, &[(OURS, 1.0 / 1.5), (RING, 1.0 / 1.5)], batches);
+        let spsc = stream::<P, Spsc<P>>(placement, 1, in_processes);
+        here.add(OURS_SPSC, 400_000, &[(RING, 1.0 / 0.9)], spsc);
         here.add(RING, 400_000, &[], stream::<P, Shared<FloorRing>>(placement, 1, in_processes));
         here.add_if(BOOST, 200_000, boost("stream", size, 1, placement)?);
         heavy::stream::<P>(here, placement);
@@ -143,6 +147,7 @@ fn there_and_back(context: &Context) -> Result<Bench> {
     both(context, RING, |here, placement| {
         let goal = if placement.is_apart() { (CROSSBEAM, 1.2) } else { (RING, 1.3) };
         here.add(OURS, 20_000, &[goal], ping::<P, Queue<P>>(placement, in_processes));
+        here.add(OURS_SPSC, 20_000, &[goal], ping::<P, Spsc<P>>(placement, in_processes));
         here.add(RING, 20_000, &[], ping::<P, Shared<FloorRing>>(placement, in_processes));
         let boost = boost("ping", size_of::<P>(), 1, placement)?.map(microseconds);
         here.add_if(BOOST, 20_000, boost);
@@ -158,6 +163,7 @@ fn to_sleepers(context: &Context) -> Result<Bench> {
     type P = [u64; 8];
     both(context, RING, |here, placement| {
         here.add(OURS, 1_000, &[(RING, 1.25)], asleep::<P, Queue<P>>(placement, in_processes));
+        here.add(OURS_SPSC, 1_000, &[(RING, 1.25)], asleep::<P, Spsc<P>>(placement, in_processes));
         here.add(RING, 1_000, &[], asleep::<P, Shared<FloorRing>>(placement, in_processes));
         here.add(CROSSBEAM, 1_000, &[], asleep::<P, Crossbeam<P>>(placement, ends::threads));
         Ok(())

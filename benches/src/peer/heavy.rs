@@ -1,0 +1,241 @@
+//! iceoryx2 and ipc-channel, which take long to build.
+
+use crate::Result;
+use crate::cargo::{COPIED, look, mark};
+use crate::ends::{Gate, Told};
+use crate::link::{CAPACITY, Link, Tried, clones, in_processes};
+use crate::measure::{Round, check, trivial};
+use crate::payload::Payload;
+use crate::place::Placement;
+use iceoryx2::port::listener::Listener;
+use iceoryx2::port::notifier::Notifier;
+use iceoryx2::port::publisher::Publisher;
+use iceoryx2::port::subscriber::Subscriber;
+use iceoryx2::prelude::*;
+use ipc_channel::ipc::{
+    IpcBytesReceiver, IpcBytesSender, IpcOneShotServer, IpcReceiver, IpcSender, bytes_channel, channel,
+};
+use multiproc_queue::Queue;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How many large messages may be under way.
+const LARGE_CAPACITY: usize = 8;
+
+fn told(error: impl std::fmt::Debug) -> String {
+    format!("{error:?}")
+}
+
+/// The name of a service of iceoryx2: a publisher and a subscriber of words, and an event for each message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Iceoryx {
+    name: String,
+    capacity: usize,
+}
+
+/// One end: what passes messages, what wakes, and the node, which has to outlive both.
+type Ports<D, E> = (D, E, Node<ipc::Service>);
+type Sending = Ports<Publisher<ipc::Service, [u64], ()>, Notifier<ipc::Service>>;
+type Receiving = Ports<Subscriber<ipc::Service, [u64], ()>, Listener<ipc::Service>>;
+
+impl Iceoryx {
+    fn new(capacity: usize) -> Iceoryx {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Iceoryx { name: format!("multiproc-bench-{}-{number}", std::process::id()), capacity }
+    }
+
+    /// Opens one end's ports.
+    fn open<D, E>(
+        &self,
+        data: impl FnOnce(
+            &iceoryx2::service::port_factory::publish_subscribe::PortFactory<ipc::Service, [u64], ()>,
+        ) -> Tried<D>,
+        event: impl FnOnce(&iceoryx2::service::port_factory::event::PortFactory<ipc::Service>) -> Tried<E>,
+    ) -> Tried<Ports<D, E>> {
+        let node = NodeBuilder::new().create::<ipc::Service>().map_err(told)?;
+        let name: ServiceName = self.name.as_str().try_into().map_err(told)?;
+        let messages = node
+            .service_builder(&name)
+            .publish_subscribe::<[u64]>()
+            .enable_safe_overflow(false)
+            .subscriber_max_buffer_size(self.capacity)
+            .open_or_create()
+            .map_err(told)?;
+        let wakes = node.service_builder(&name).event().open_or_create().map_err(told)?;
+        Ok((data(&messages)?, event(&wakes)?, node))
+    }
+
+    fn sending(&self, words: usize) -> Tried<Sending> {
+        self.open(
+            |messages| {
+                messages
+                    .publisher_builder()
+                    .initial_max_slice_len(words)
+                    .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
+                    .create()
+                    .map_err(told)
+            },
+            |wakes| wakes.notifier_builder().create().map_err(told),
+        )
+    }
+
+    fn receiving(&self) -> Tried<Receiving> {
+        self.open(
+            |messages| messages.subscriber_builder().create().map_err(told),
+            |wakes| wakes.listener_builder().create().map_err(told),
+        )
+    }
+}
+
+fn publish((publisher, notifier, _): &Sending, words: &[u64]) -> Tried<()> {
+    let sample = publisher.loan_slice_uninit(words.len()).map_err(told)?;
+    sample.write_from_slice(words).send().map_err(told)?;
+    notifier.notify().map_err(told)?;
+    Ok(())
+}
+
+fn receive<R>((subscriber, listener, _): &Receiving, read: impl FnOnce(&[u64]) -> R) -> Tried<R> {
+    loop {
+        if let Some(sample) = subscriber.receive().map_err(told)? {
+            return Ok(read(&sample));
+        }
+        listener.blocking_wait(|_| ()).map_err(told)?;
+    }
+}
+
+impl<P: Payload> Link<P> for Iceoryx {
+    fn halves(pairs: u64) -> Result<Vec<[Self; 2]>> {
+        Ok(clones(Iceoryx::new(CAPACITY), pairs))
+    }
+
+    fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
+        let ports = self.sending(P::ZERO.words().len())?;
+        Ok(move |message: P| publish(&ports, message.words()))
+    }
+
+    fn receiver(self) -> Tried<impl FnMut() -> Tried<P>> {
+        let ports = self.receiving()?;
+        Ok(move || {
+            let mut message = P::ZERO;
+            receive(&ports, |words| message.words_mut().copy_from_slice(words))?;
+            Ok(message)
+        })
+    }
+}
+
+/// 1 MiB by iceoryx2; the cost of one, in microseconds.
+pub(crate) fn iceoryx_bulk(placement: Placement) -> Round {
+    Box::new(move |count| {
+        let link = Iceoryx::new(LARGE_CAPACITY);
+        let ends: Vec<(Iceoryx, fn((Iceoryx, Gate)) -> Told)> =
+            vec![(link.clone(), publish_bulk), (link, receive_bulk)];
+        let outcome = in_processes(placement, count, ends)?;
+        check(outcome.sum, (0..count).map(trivial).sum())?;
+        Ok(outcome.each(count) / 1e3)
+    })
+}
+
+fn publish_bulk((link, gate): (Iceoryx, Gate)) -> Told {
+    let mut words = vec![7_u64; COPIED / 8];
+    let ports = link.sending(words.len())?;
+    gate.pass(|count| {
+        for number in 0..count {
+            words.chunks_exact_mut(crate::cargo::PAGE / 8).for_each(|page| page[0] = number);
+            publish(&ports, &words)?;
+        }
+        Ok((0, 0.0))
+    })
+}
+
+fn receive_bulk((link, gate): (Iceoryx, Gate)) -> Told {
+    let ports = link.receiving()?;
+    gate.pass(|count| {
+        let mut sum = 0;
+        for _ in 0..count {
+            sum += receive(&ports, |words| {
+                let is_whole = words.chunks_exact(crate::cargo::PAGE / 8).all(|page| page[0] == words[0]);
+                if is_whole { Ok(trivial(words[0])) } else { Err("a message was torn".to_owned()) }
+            })??;
+        }
+        Ok((sum, 0.0))
+    })
+}
+
+/// How the ends of an ipc-channel find each other: by the name of a server of the sender's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct IpcChannel {
+    names: Queue<String>,
+}
+
+impl IpcChannel {
+    fn new() -> Result<IpcChannel> {
+        Ok(IpcChannel { names: Queue::bounded(1)? })
+    }
+
+    /// Waits for the receiver, which sends its sender.
+    fn meet<S: Serialize + for<'de> Deserialize<'de>>(&self) -> Tried<S> {
+        let (server, name) = IpcOneShotServer::<S>::new().map_err(told)?;
+        self.names.put(name).map_err(told)?;
+        let (_, sender): (IpcReceiver<S>, S) = server.accept().map_err(told)?;
+        Ok(sender)
+    }
+
+    fn come<S: Serialize + for<'de> Deserialize<'de>>(&self, sender: S) -> Tried<()> {
+        let name = self.names.get().map_err(told)?;
+        IpcSender::connect(name).map_err(told)?.send(sender).map_err(told)
+    }
+}
+
+impl<P: Payload> Link<P> for IpcChannel {
+    fn halves(pairs: u64) -> Result<Vec<[Self; 2]>> {
+        Ok(clones(IpcChannel::new()?, pairs))
+    }
+
+    fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
+        let sender: IpcSender<P> = self.meet()?;
+        Ok(move |message| sender.send(message).map_err(told))
+    }
+
+    fn receiver(self) -> Tried<impl FnMut() -> Tried<P>> {
+        let (sender, receiver) = channel::<P>().map_err(told)?;
+        self.come(sender)?;
+        Ok(move || receiver.recv().map_err(told))
+    }
+}
+
+/// 1 MiB by ipc-channel, as bytes without a type; the cost of one, in microseconds.
+pub(crate) fn ipc_channel_bulk(placement: Placement) -> Round {
+    Box::new(move |count| {
+        let link = IpcChannel::new()?;
+        let ends: Vec<(IpcChannel, fn((IpcChannel, Gate)) -> Told)> =
+            vec![(link.clone(), send_bytes), (link, receive_bytes)];
+        let outcome = in_processes(placement, count, ends)?;
+        check(outcome.sum, (0..count).map(trivial).sum())?;
+        Ok(outcome.each(count) / 1e3)
+    })
+}
+
+fn send_bytes((link, gate): (IpcChannel, Gate)) -> Told {
+    let sender: IpcBytesSender = link.meet()?;
+    let mut bytes = vec![7; COPIED];
+    gate.pass(|count| {
+        for number in 0..count {
+            mark(&mut bytes, number);
+            sender.send(&bytes).map_err(told)?;
+        }
+        Ok((0, 0.0))
+    })
+}
+
+fn receive_bytes((link, gate): (IpcChannel, Gate)) -> Told {
+    let (sender, receiver): (IpcBytesSender, IpcBytesReceiver) = bytes_channel().map_err(told)?;
+    link.come(sender)?;
+    gate.pass(|count| {
+        let mut sum = 0;
+        for _ in 0..count {
+            sum += trivial(look(&receiver.recv().map_err(told)?, COPIED)?);
+        }
+        Ok((sum, 0.0))
+    })
+}
