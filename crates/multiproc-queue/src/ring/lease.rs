@@ -19,6 +19,7 @@
 //! and what is done by publishing the head as it is. Killed in between, the next look of a sleeper finds it.
 
 use super::memory::Cursor;
+use super::peers::POLITE;
 use super::take::Sink;
 use super::{Broken, Fault, Memory, Position, Ring};
 use multiproc_core::Deadline;
@@ -138,15 +139,6 @@ impl<M: Memory> Ring<M> {
             let _ = self.free_behind(&cursor);
         }
         Some(locked)
-    }
-
-    pub(super) fn lock_head_for_sure(&self) -> Locked {
-        loop {
-            // Without a deadline it comes to an end.
-            if let Some(locked) = self.lock_head(Deadline::NEVER) {
-                return locked;
-            }
-        }
     }
 
     #[cold]
@@ -329,7 +321,12 @@ impl<M: Memory> Ring<M> {
         // A forked child's copy of what its parent leased is none.
         if leased.process == thread::process_id() {
             let leases = self.leases();
-            let locked = self.lock_head_for_sure();
+            let locked = loop {
+                // Without a deadline it comes to an end.
+                if let Some(locked) = self.lock_head(Deadline::NEVER) {
+                    break locked;
+                }
+            };
             let is_mine = leases.owner(leased.place) == leased.process;
             let mut has_waiters = false;
             if is_mine && is_done {
@@ -384,13 +381,11 @@ impl<M: Memory> Ring<M> {
     /// Wakes who waits for records, though there is none more behind the tail.
     fn stir(&self) {
         let tail = &self.memory.control().tail;
-        let locked = loop {
-            if let Some(locked) = self.lock_tail(Deadline::NEVER) {
-                break locked;
-            }
-        };
-        tail.cell.publish(tail.cell.read_as_writer());
-        tail.lock.unlock(locked);
+        // Behind a producer that is stopped, sleepers find it when their sleep ends.
+        if let Some(locked) = self.lock_tail(Deadline::after(POLITE)) {
+            tail.cell.publish(tail.cell.read_as_writer());
+            tail.lock.unlock(locked);
+        }
     }
 
     /// Returns what processes had leased that are dead.
@@ -404,12 +399,17 @@ impl<M: Memory> Ring<M> {
             if owner == FREE {
                 continue;
             }
-            // The kernel is asked without the lock.
-            if owner == RETURNED || owner == me || thread::process_is_alive(owner) {
+            // The kernel is asked without the lock. Of one that was returned, who did it may have died before it
+            // was counted: taking the lock counts again.
+            let is_of_the_dead = match owner {
+                RETURNED => !self.has_returned(),
+                owner => owner != me && !thread::process_is_alive(owner),
+            };
+            if !is_of_the_dead {
                 continue;
             }
-            let locked = self.lock_head_for_sure();
-            if leases.owner(place) == owner {
+            let Some(locked) = self.lock_head(Deadline::after(POLITE)) else { break };
+            if leases.owner(place) == owner && owner != RETURNED {
                 self.give_back(place);
                 any = true;
             }

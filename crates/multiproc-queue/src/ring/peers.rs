@@ -35,7 +35,7 @@ pub enum End {
 }
 
 /// How long who leaves waits for a stopped owner of the lock: sleepers notice by themselves soon.
-const POLITE: Duration = Duration::from_millis(100);
+pub(super) const POLITE: Duration = Duration::from_millis(100);
 
 impl<M: Memory> Ring<M> {
     /// Tells those at the other end that one at this end has gone: they look whether it was the last.

@@ -177,7 +177,7 @@ impl<M: Memory> Ring<M> {
                     match if P::ALONE {
                         Swept::Wait
                     } else {
-                        self.sweep(&mut sweep, leftovers, &records[done])
+                        self.sweep(&mut sweep, leftovers, &records[done], deadline)
                     } {
                         Swept::Again => continue,
                         Swept::Wait => (seen, Fault::DepotFull),
@@ -206,10 +206,16 @@ impl<M: Memory> Ring<M> {
 
     /// Makes room in a full depot, if that can be had without waiting for a consumer.
     #[cold]
-    fn sweep(&self, sweep: &mut Sweep, leftovers: Option<u64>, record: &Record<'_>) -> Swept {
+    fn sweep(
+        &self,
+        sweep: &mut Sweep,
+        leftovers: Option<u64>,
+        record: &Record<'_>,
+        deadline: Deadline,
+    ) -> Swept {
         if !sweep.has_synced || leftovers.is_some() && !sweep.has_swept {
             // Consumers publish the head and then take the packet away: both has happened to what was seen.
-            let locked = self.lock_head_for_sure();
+            let Some(locked) = self.lock_head(deadline) else { return Swept::Wait };
             if let (Some(token), Some(parcel)) = (leftovers, record.parcel) {
                 parcel.sweep(token);
                 sweep.has_swept = true;

@@ -170,9 +170,9 @@ impl<M: Memory> Ring<M> {
         }
         let head = Position::unpack(control.head.cell.read_as_writer());
         let mut seen = control.head.other.load(Ordering::Relaxed);
-        // Of a word that is no hint of ours nothing is believed: the tail is read again.
+        // Of a word that is no hint of ours nothing is believed: the tail is read again. So it is if there may be more.
         let mut available = self.available(head, seen);
-        if !(1..=self.shape.capacity).contains(&available) {
+        if available > self.shape.capacity || (available as usize) < max {
             seen = control.tail.cell.read();
             control.head.other.store(seen, Ordering::Relaxed);
             available = self.available(head, seen);
@@ -229,6 +229,10 @@ impl<M: Memory> Ring<M> {
             .ok_or(WRONG)?;
         if turns >= u64::from(self.shape.max_chunks) || len.div_ceil(8) as u64 > room {
             return Err(WRONG);
+        }
+        if turns > 0 {
+            // Nor more than there is memory for: so many other chunks are there.
+            self.chunk(turns as u32)?;
         }
         records.begin(len, token);
         let mut left = len.div_ceil(8);
