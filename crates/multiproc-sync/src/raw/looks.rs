@@ -1,5 +1,6 @@
 //! How often those who never sleep look for the dead, and how long they wait for one who is at work.
 
+#[cfg(not(loom))]
 use multiproc_core::Deadline;
 
 #[cfg(not(multiproc_model))]
@@ -34,7 +35,7 @@ pub(crate) fn is_due() -> bool {
 }
 
 /// When a call gives up that does not wait, but for one who is inside for a few steps; that one may be stopped there.
-#[cfg(not(multiproc_model))]
+#[cfg(not(any(loom, multiproc_model)))]
 pub(crate) fn without_waiting() -> Deadline {
     Deadline::after(Duration::from_millis(10))
 }

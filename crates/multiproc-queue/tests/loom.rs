@@ -1,0 +1,126 @@
+//! Models of the ring, every order tried that the memory model of C11 allows:
+//! `RUSTFLAGS="--cfg loom" cargo test -p multiproc-queue --test loom --release`.
+#![cfg(loom)]
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use loom::thread;
+use multiproc_core::Deadline;
+use multiproc_queue::ring::{
+    Batch, Broken, Control, End, Fault, Memory, OutOfMemory, Peers, Record, Ring, Shape,
+};
+
+const CHUNKS: usize = 3;
+/// The links and one record of one word.
+const WORDS: usize = 4;
+
+/// The memory, and whose descriptor is closed.
+struct World {
+    control: Control,
+    chunks: [[AtomicU64; WORDS]; CHUNKS],
+    closed: [AtomicBool; 2],
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            control: Control::default(),
+            chunks: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
+            closed: std::array::from_fn(|_| AtomicBool::new(false)),
+        }
+    }
+}
+
+impl Memory for World {
+    fn control(&self) -> &Control {
+        &self.control
+    }
+
+    fn chunk(&self, index: u32) -> Result<&[AtomicU64], Broken> {
+        self.chunks.get(index as usize).map(|chunk| &chunk[..]).ok_or(Broken("no such chunk"))
+    }
+
+    fn allocate(&self, _: u32) -> Result<(), OutOfMemory> {
+        Ok(())
+    }
+}
+
+/// Who is at the other end; the kernel's count is a flag here.
+struct Other<'a, const ALONE: bool>(&'a AtomicBool);
+
+impl<const ALONE: bool> Peers for Other<'_, ALONE> {
+    const ALONE: bool = ALONE;
+
+    fn are_gone(&self) -> bool {
+        // A system call is a fence.
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+fn put<const ALONE: bool>(ring: &Ring<World>, value: u64) -> Result<(), Fault> {
+    let bytes = value.to_le_bytes();
+    let other = Other::<ALONE>(&ring.memory().closed[End::Head as usize]);
+    ring.put_among(&[Record { bytes: &bytes, parcel: None }], Deadline::NEVER, &other)
+        .map_err(|fault| fault.fault)
+}
+
+fn take<const ALONE: bool>(ring: &Ring<World>) -> Result<u64, Fault> {
+    let other = Other::<ALONE>(&ring.memory().closed[End::Tail as usize]);
+    let mut batch = Batch::default();
+    ring.take_among(1, Deadline::NEVER, &other, &mut batch)?;
+    let (bytes, _) = batch.iter().next().unwrap();
+    Ok(u64::from_le_bytes(bytes.try_into().unwrap()))
+}
+
+fn leave<const ALONE: bool>(ring: &Ring<World>, end: End) {
+    ring.memory().closed[end as usize].store(true, Ordering::SeqCst);
+    if ALONE { ring.leave_alone(end, true) } else { ring.leave(end) }
+}
+
+/// More switches between threads than bugs of orderings need; without a bound it takes days.
+fn model<const ALONE: bool>(puts: u64, takes: u64, preemptions: usize) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 10_000;
+    builder.check(move || {
+        let shape = Shape { capacity: 1, max_chunks: CHUNKS as u32, chunk_words: WORDS as u32 };
+        let ring = Arc::new(Ring::attach(World::new(), shape));
+        ring.prepare().unwrap();
+        let producer = {
+            let ring = Arc::clone(&ring);
+            thread::spawn(move || {
+                for value in 1..=puts {
+                    match put::<ALONE>(&ring, value) {
+                        Ok(()) => {}
+                        Err(Fault::Closed) if takes < puts => break,
+                        Err(fault) => panic!("{fault:?}"),
+                    }
+                }
+                leave::<ALONE>(&ring, End::Tail);
+            })
+        };
+        for value in 1..=takes {
+            match take::<ALONE>(&ring) {
+                Ok(got) => assert_eq!(got, value),
+                Err(Fault::Closed) => assert!(value > puts, "the end came before number {value}"),
+                Err(fault) => panic!("{fault:?}"),
+            }
+        }
+        leave::<ALONE>(&ring, End::Head);
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn one_to_one_without_locks() {
+    model::<true>(1, 1, 3);
+    model::<true>(1, 2, 2);
+    model::<true>(2, 2, 2);
+    model::<true>(2, 1, 2);
+}
+
+#[test]
+fn with_locks() {
+    model::<false>(1, 1, 2);
+    model::<false>(1, 2, 2);
+}
