@@ -1,6 +1,6 @@
 use multiproc_core::codec;
 use multiproc_core::sys::memory::{read_exact_at, write_all_at};
-use multiproc_queue::{GetError, PutError, Queue};
+use multiproc_queue::{GetError, Lease, PutError, Queue};
 use multiproc_tests::{Limit, isolated_for};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -88,10 +88,10 @@ fn use_all(queue: &Queue<Item>) {
     let soon = Duration::from_micros(200);
     check_get(queue.try_get());
     check_put(queue.try_put(item(7)));
-    check_get(queue.try_lease().map(std::mem::forget));
+    check_get(queue.try_lease().map(drop));
     check_get(queue.get_timeout(soon));
     check_put(queue.put_timeout(item(8), soon));
-    check_get(queue.lease_timeout(soon).map(std::mem::forget));
+    check_get(queue.lease_timeout(soon).map(Lease::done));
     queue.join_timeout(soon);
     assert!(queue.len() <= queue.capacity() + 80 && queue.capacity() == 5);
     let _ = (queue.is_empty(), queue.is_full(), queue.is_closed());
