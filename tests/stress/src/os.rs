@@ -48,7 +48,10 @@ pub(crate) const SIGSTOP: i32 = 19;
 
 const WNOHANG: c_int = 1;
 const PTRACE_TRACEME: c_uint = 0;
+const PTRACE_PEEKTEXT: c_uint = 1;
+const PTRACE_PEEKUSER: c_uint = 3;
 const PTRACE_SINGLESTEP: c_uint = 9;
+const PTRACE_SYSCALL: c_uint = 24;
 const PTRACE_DETACH: c_uint = 17;
 const PR_SET_PDEATHSIG: c_int = 1;
 
@@ -61,6 +64,9 @@ static CHILD_SIGNAL: Signals = {
 /// The number of a child that has not been reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pid(c_int);
+
+/// In the place of the code of one that was reaped before.
+const REAPED: i32 = -1;
 
 /// What has become of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +152,27 @@ pub(crate) fn step(pid: Pid) {
     assert!(result == 0, "cannot step: {}", std::io::Error::last_os_error());
 }
 
+/// Tells whether a stopped child's next instruction calls the kernel; only where it can be told, else never.
+pub(crate) fn is_at_call(pid: Pid) -> bool {
+    if !cfg!(target_arch = "x86_64") {
+        return false;
+    }
+    /// Where the instruction pointer stands in `struct user`.
+    const POINTER: usize = 16 * 8;
+    // SAFETY: the request takes plain numbers, and the C library gives the word that it reads.
+    let at = unsafe { ptrace(PTRACE_PEEKUSER, pid.0, POINTER, 0usize) };
+    // SAFETY: as above; the address is the child's.
+    let code = unsafe { ptrace(PTRACE_PEEKTEXT, pid.0, at, 0usize) };
+    code & 0xffff == 0x050f
+}
+
+/// Lets a stopped child run until it calls the kernel, or has come back from it.
+pub(crate) fn run_to_call(pid: Pid) {
+    // SAFETY: the request takes plain numbers.
+    let result = unsafe { ptrace(PTRACE_SYSCALL, pid.0, 0usize, 0usize) };
+    assert!(result == 0, "cannot run: {}", std::io::Error::last_os_error());
+}
+
 /// Lets a stopped child go on untraced.
 pub(crate) fn detach(pid: Pid) {
     // SAFETY: the request takes plain numbers.
@@ -189,7 +216,8 @@ fn ask(pid: Pid, options: c_int) -> Option<Change> {
     let result = unsafe { waitpid(pid.0, &raw mut status, options) };
     if result < 0 {
         let error = std::io::Error::last_os_error();
-        assert_eq!(error.kind(), std::io::ErrorKind::Interrupted, "a child is lost: {error}");
+        // One that was reaped when its end was a surprise is not lost a second time.
+        return (error.kind() != std::io::ErrorKind::Interrupted).then_some(Change::Exited(REAPED));
     }
     if result <= 0 {
         return None;

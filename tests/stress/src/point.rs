@@ -51,9 +51,19 @@ pub(crate) struct Outcome {
     pub(crate) steps: usize,
     /// After which of them it slept.
     pub(crate) sleeps: Vec<usize>,
+    /// After which of them a call of the kernel had returned, if it was to be counted.
+    pub(crate) calls: Vec<usize>,
     /// How long the slowest of the others took for its first operation.
     pub(crate) recovery: Duration,
     pub(crate) failure: Option<Failure>,
+}
+
+/// After how many instructions each call of the kernel has returned.
+enum Calls<'a> {
+    /// They are being counted.
+    Noted(Vec<usize>),
+    /// They are known, and none of them sleeps: single steps are needed only from the last one to the place.
+    Known(&'a [usize]),
 }
 
 /// How far the stepping came.
@@ -66,14 +76,20 @@ enum Reached {
 /// How long the others have while the victim stands still: longer than their first bounded sleeps.
 const PAUSE: Duration = Duration::from_millis(7);
 
-/// Tries one point.
-pub(crate) fn run(scenario: &dyn Scenario, place: Place, deed: Deed) -> Outcome {
+/// Tries one point; `calls` are those that were counted, if the path is the same each time, or none.
+pub(crate) fn run(scenario: &dyn Scenario, place: Place, deed: Deed, calls: &[usize]) -> Outcome {
     let mut outcome = Outcome::default();
-    outcome.failure = attempt(scenario, place, deed, &mut outcome).err();
+    outcome.failure = attempt(scenario, place, deed, calls, &mut outcome).err();
     outcome
 }
 
-fn attempt(scenario: &dyn Scenario, place: Place, deed: Deed, outcome: &mut Outcome) -> Result<(), Failure> {
+fn attempt(
+    scenario: &dyn Scenario,
+    place: Place,
+    deed: Deed,
+    calls: &[usize],
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
     let control = Shared::new(Control::default()).map_err(|error| lost(error.to_string()))?;
     let staged = scenario.stage();
     let mut crew = Crew::new(&control, &*staged, scenario, deed == Deed::Pause);
@@ -105,7 +121,7 @@ fn attempt(scenario: &dyn Scenario, place: Place, deed: Deed, outcome: &mut Outc
     };
 
     let target = (deed != Deed::Count).then_some(place);
-    let reached = point.advance_victim(&mut crew, victim, target, outcome)?;
+    let reached = point.advance_victim(&mut crew, victim, (target, calls), outcome)?;
     outcome.is_reached = deed == Deed::Count || !matches!(reached, Reached::End);
     if let Neighbours::AsleepBehind(count) = scenario.neighbours()
         && !point.has_sleepers
@@ -239,12 +255,14 @@ impl Point<'_> {
         &mut self,
         crew: &mut Crew<'_>,
         victim: Pid,
-        target: Option<Place>,
+        (target, calls): (Option<Place>, &[usize]),
         outcome: &mut Outcome,
     ) -> Result<Reached, Failure> {
         let mut steps = 0;
         let mut sleeps = Vec::new();
-        let reached = advance(victim, &self.control.victim, target, &mut steps, |at, stays| {
+        let mut calls = if target.is_some() { Calls::Known(calls) } else { Calls::Noted(Vec::new()) };
+        let counts = (&mut steps, &mut calls);
+        let reached = advance(victim, &self.control.victim, target, counts, |at, stays| {
             sleeps.push(at);
             if let Neighbours::AsleepBehind(count) = self.scenario.neighbours()
                 && !self.has_sleepers
@@ -260,6 +278,9 @@ impl Point<'_> {
             Ok(())
         });
         (outcome.steps, outcome.sleeps) = (steps, sleeps);
+        if let Calls::Noted(noted) = calls {
+            outcome.calls = noted;
+        }
         reached
     }
 
@@ -306,7 +327,8 @@ impl Point<'_> {
         let (mut done, place) = (0, Place { steps, asleep: false });
         let began = Instant::now();
         let mut is_asleep = false;
-        let reached = advance(pid, &self.control.recoverer, Some(place), &mut done, |_, _| {
+        let counts = (&mut done, &mut Calls::Known(&[]));
+        let reached = advance(pid, &self.control.recoverer, Some(place), counts, |_, _| {
             // Whoever would wake it may wait for this: it dies asleep.
             is_asleep = true;
             Err(Failure::Hang(String::new()))
@@ -330,7 +352,7 @@ fn advance(
     pid: Pid,
     phase: &AtomicU32,
     target: Option<Place>,
-    steps: &mut usize,
+    (steps, calls): (&mut usize, &mut Calls<'_>),
     mut on_sleep: impl FnMut(usize, bool) -> Result<(), Failure>,
 ) -> Result<Reached, Failure> {
     loop {
@@ -342,6 +364,19 @@ fn advance(
         let stays = is_there && target.is_some_and(|place| place.asleep);
         if is_there && !stays {
             return Ok(Reached::Place);
+        }
+        match (&mut *calls, target) {
+            (Calls::Known(known), Some(place)) if is_inside => {
+                if let Some((next, rest)) = known.split_first()
+                    && *next <= place.steps
+                {
+                    (*known, *steps) = (rest, *next);
+                    run_through_call(pid)?;
+                    continue;
+                }
+            }
+            (Calls::Noted(noted), None) if is_inside && os::is_at_call(pid) => noted.push(*steps + 1),
+            _ => {}
         }
         os::step(pid);
         let (mut began, mut has_slept) = (None, false);
@@ -372,6 +407,25 @@ fn advance(
         }
         *steps += usize::from(is_inside);
     }
+}
+
+/// Lets a process run to its next call of the kernel, and through it.
+fn run_through_call(pid: Pid) -> Result<(), Failure> {
+    for _ in ["to its beginning", "to its end"] {
+        os::run_to_call(pid);
+        let began = Instant::now();
+        loop {
+            match os::wait_a_tick(pid) {
+                Some(Change::Stopped(os::SIGTRAP)) => break,
+                Some(other) => return Err(lost(format!("the victim failed on its way: {other:?}"))),
+                None if began.elapsed() > HANG => {
+                    return Err(Failure::Hang("the victim itself, in a call that did not block".to_owned()));
+                }
+                None => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 fn lost(what: String) -> Failure {

@@ -51,7 +51,7 @@ pub(crate) struct Report {
 pub(crate) fn try_out(scenario: &dyn Scenario, budget: Budget) -> Report {
     let before = Leftovers::count();
     let mut report = Report::default();
-    let Some(places) = places(scenario, &mut report) else { return report };
+    let Some((places, calls)) = places(scenario, &mut report) else { return report };
     report.places = places.len();
     let awake: Vec<Place> = places.iter().filter(|place| !place.asleep).copied().collect();
     let mut numbers = Numbers::new(places.len() as u64);
@@ -63,7 +63,7 @@ pub(crate) fn try_out(scenario: &dyn Scenario, budget: Budget) -> Report {
                 break;
             }
             let deed = deed();
-            let outcome = point::run(scenario, place, deed);
+            let outcome = point::run(scenario, place, deed, &calls);
             done += usize::from(outcome.is_reached);
             report.add(place, deed, outcome);
         }
@@ -88,7 +88,7 @@ pub(crate) fn try_out(scenario: &dyn Scenario, budget: Budget) -> Report {
 /// Looks for a place at which a wrong protocol fails; tells how many were tried, and how the last one failed.
 pub(crate) fn catch(scenario: &dyn Scenario, budget: Duration) -> (usize, Option<String>) {
     let mut report = Report::default();
-    let Some(places) = places(scenario, &mut report) else {
+    let Some((places, calls)) = places(scenario, &mut report) else {
         return (0, report.failures.pop());
     };
     let started = Instant::now();
@@ -101,7 +101,7 @@ pub(crate) fn catch(scenario: &dyn Scenario, budget: Duration) -> (usize, Option
             if place.asleep && deed == Deed::Pause {
                 continue;
             }
-            let outcome = point::run(scenario, place, deed);
+            let outcome = point::run(scenario, place, deed, &calls);
             tried += 1;
             report.add(place, deed, outcome);
             if let Some(failure) = report.failures.pop() {
@@ -112,25 +112,30 @@ pub(crate) fn catch(scenario: &dyn Scenario, budget: Duration) -> (usize, Option
     (tried, None)
 }
 
-/// Counts the instructions; every one of them is a place, and every sleep is.
-fn places(scenario: &dyn Scenario, report: &mut Report) -> Option<Vec<Place>> {
+/// Counts the instructions; every one of them is a place, and every sleep is. Tells the kernel calls, too, if they
+/// are the same each time and none sleeps.
+fn places(scenario: &dyn Scenario, report: &mut Report) -> Option<(Vec<Place>, Vec<usize>)> {
     let varies = matches!(scenario.neighbours(), Neighbours::Contending(_));
     let mut steps = 0;
-    let mut sleeps = Vec::new();
+    let (mut sleeps, mut calls) = (Vec::new(), Vec::new());
     let nowhere = Place { steps: 0, asleep: false };
     for _ in 0..if varies { COUNTS } else { 1 } {
-        let outcome = point::run(scenario, nowhere, Deed::Count);
+        let outcome = point::run(scenario, nowhere, Deed::Count, &[]);
         if outcome.failure.is_some() {
             report.add(nowhere, Deed::Count, outcome);
             return None;
         }
         steps = steps.max(outcome.steps);
         if !varies {
-            sleeps = outcome.sleeps;
+            (sleeps, calls) = (outcome.sleeps, outcome.calls);
         }
     }
     let awake = (0..=steps).map(|steps| Place { steps, asleep: false });
-    Some(awake.chain(sleeps.iter().map(|steps| Place { steps: *steps, asleep: true })).collect())
+    let asleep = sleeps.iter().map(|steps| Place { steps: *steps, asleep: true });
+    let places = awake.chain(asleep).collect();
+    // Beside others it depends on them whether there is something to call the kernel for.
+    let is_alone = scenario.neighbours() == Neighbours::None && sleeps.is_empty();
+    Some((places, if is_alone { calls } else { Vec::new() }))
 }
 
 /// All places, in an order of which every beginning is spread evenly.

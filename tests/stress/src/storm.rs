@@ -82,6 +82,9 @@ pub(crate) fn storm<L: Subject>(time: Duration) -> Storm {
     }
     storm.operations = state.0.operations();
     if storm.failure.is_none() {
+        // The last of the dead may have had nobody come after it.
+        state.0.guarded.change(|| {});
+        storm.operations += 1;
         storm.failure = state.0.guarded.verify(storm.operations, storm.operations + storm.kills).err();
     }
     storm
