@@ -20,11 +20,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! ```
+//! use multiproc::{Process, Queue};
+//!
+//! let queue = Queue::bounded(100)?;
+//! let worker = Process::spawn(queue.clone(), |queue| queue.put("done".to_owned()).unwrap())?;
+//! assert_eq!(queue.get()?, "done");
+//! worker.join()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What there is
 //!
 //! - [`process`]: start a function in another process, and learn how it ended.
 //! - [`shm`]: typed shared memory, zero-copy bytes, blocks that CPython can open.
 //! - [`sync`]: locks, semaphores, events, conditions and barriers in shared memory, whose holders may die.
+//! - [`queue`]: queues and channels in shared memory, of which no kill loses a message.
 //! - [`pipe`](mod@pipe): typed connections that carry whatever handles a message holds.
 //! - [`pool`]: many tasks on a few processes.
 //!
@@ -38,6 +49,8 @@ pub use multiproc_pipe as pipe;
 pub use multiproc_pool as pool;
 #[doc(inline)]
 pub use multiproc_process as process;
+#[doc(inline)]
+pub use multiproc_queue as queue;
 #[doc(inline)]
 pub use multiproc_shm as shm;
 #[doc(inline)]
@@ -54,6 +67,11 @@ pub use multiproc_process::{
     Builder, ExitStatus, Func, JoinError, Process, ProcessInfo, SpawnError, StartMethod, Stdio,
     active_children, cpu_count, current_process, default_start_method, init, parent_process,
     set_default_start_method, set_executable,
+};
+#[doc(inline)]
+pub use multiproc_queue::{
+    ChannelRecvError, ChannelSendError, GetError, Lease, PutError, Queue, Receiver, Sender, SpscReceiver,
+    SpscSender, channel, spsc,
 };
 #[doc(inline)]
 pub use multiproc_shm::*;
