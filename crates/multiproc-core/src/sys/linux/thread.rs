@@ -249,13 +249,13 @@ fn with_me<R>(f: impl FnOnce(&Me) -> R) -> R {
 
 /// Tells whether the thread that had this [`id`] still runs; in doubt, that it does.
 pub fn is_alive(id: u64) -> bool {
-    still_runs(id, |stat| !stat.is_zombie)
+    still_runs(id, |stat| !stat.has_ended)
 }
 
 /// Tells whether the process that had this [`process_id`] still runs; in doubt, that it does.
 pub fn process_is_alive(id: u64) -> bool {
     // Its first thread may have ended before the others.
-    still_runs(id, |stat| !stat.is_zombie || stat.threads > 1)
+    still_runs(id, |stat| !stat.has_ended || stat.threads > 1)
 }
 
 fn still_runs(id: u64, runs: impl FnOnce(&Stat) -> bool) -> bool {
@@ -269,10 +269,14 @@ fn still_runs(id: u64, runs: impl FnOnce(&Stat) -> bool) -> bool {
     stat(number).is_none_or(|stat| runs(&stat) && (known == 0 || stat.start == known))
 }
 
+/// The flag of a thread that is on its way out, `linux/sched.h`.
+const PF_EXITING: u64 = 4;
+
 /// What the kernel tells of a thread.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
-    is_zombie: bool,
+    /// It runs no code of its program any more.
+    has_ended: bool,
     /// How many threads its process has.
     threads: u32,
     /// When it started, in ticks, and never 0.
@@ -288,14 +292,16 @@ fn stat(number: u32) -> Option<Stat> {
     parse(&std::fs::read_to_string(format!("/proc/{number}/task/{number}/stat")).ok()?)
 }
 
-/// Fields 3, 20 and 22 of `/proc/PID/stat`; the second one is a name that may hold anything.
+/// Fields 3, 9, 20 and 22 of `/proc/PID/stat`; the second one is a name that may hold anything.
 fn parse(stat: &str) -> Option<Stat> {
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
     let is_zombie = matches!(fields.next()?, "Z" | "X" | "x");
-    let threads = fields.nth(16)?.parse().ok()?;
+    let flags: u64 = fields.nth(5)?.parse().ok()?;
+    let threads = fields.nth(10)?.parse().ok()?;
     // 2^32 ticks of 10 ms are more than a year. Odd, so that none is 0.
     let start = fields.nth(1)?.parse::<u64>().ok()? as u32 | 1;
-    Some(Stat { is_zombie, threads, start })
+    // Those that the death has woken look before it is a zombie.
+    Some(Stat { has_ended: is_zombie || flags & PF_EXITING != 0, threads, start })
 }
 
 #[cfg(test)]
@@ -326,9 +332,10 @@ mod tests {
     #[test]
     fn names_with_brackets_and_zombies_are_read() {
         let line = "7 (a) R (b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456 1 2";
-        let read = Stat { is_zombie: false, threads: 1, start: 123_457 };
+        let read = Stat { has_ended: false, threads: 1, start: 123_457 };
         assert_eq!(parse(line), Some(read));
-        assert!(parse(&line.replace(") S", ") Z")).unwrap().is_zombie);
+        assert!(parse(&line.replace(") S", ") Z")).unwrap().has_ended);
+        assert!(parse(&line.replace("4194560", "4194564")).unwrap().has_ended);
         assert_eq!(parse("7 (a"), None);
     }
 
