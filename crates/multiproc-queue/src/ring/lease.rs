@@ -28,7 +28,7 @@ use multiproc_core::sync::thread;
 use multiproc_sync::raw::{Acquired, Locked};
 
 /// How many leases there can be at one time.
-pub const LEASES: usize = if cfg!(multiproc_model) { 2 } else { 80 };
+pub const LEASES: usize = if cfg!(any(loom, multiproc_model)) { 2 } else { 80 };
 
 const FREE: u64 = 0;
 /// No process has this number, of which 30 bits are a thread's.
