@@ -15,7 +15,13 @@ impl Memory for Arena<Control> {
         Arena::chunk(self, index).ok_or(Broken("a link leads to a chunk without memory"))
     }
 
-    fn allocate(&self, index: u32) -> Result<(), OutOfMemory> {
+    fn allocate(&self, index: u32) -> Result<u32, OutOfMemory> {
         Arena::allocate(self, index).map_err(OutOfMemory)
+    }
+
+    fn release(&self, but: u32, from: u32) {
+        let end = self.chunks();
+        Arena::release(self, from, end.min(but));
+        Arena::release(self, from.max(but.saturating_add(1)), end);
     }
 }

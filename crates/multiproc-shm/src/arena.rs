@@ -16,6 +16,7 @@ use crate::{ShmError, ShmSafe, kind, named};
 use memmap2::{MmapOptions, MmapRaw};
 use multiproc_core::Name;
 use multiproc_core::codec::{Carried, is_trusted};
+use multiproc_core::sys::fd::punch_hole;
 use multiproc_core::sys::memory::{
     Directory, Seals, add_seals, allocate, allocate_part, create_memfd, file_info, read_exact_at, seals,
     user_id, write_all_at,
@@ -231,15 +232,12 @@ impl<C: ShmSafe> Arena<C> {
         Some(self.mappings[mapping].get_or_init(|| map))
     }
 
-    /// Makes sure that a chunk has memory, and some behind it if there are many already.
+    /// Makes sure that a chunk has memory, and some behind it if there are many already; tells where what has ends.
     ///
     /// # Errors
     ///
     /// There is none left.
-    pub fn allocate(&self, index: u32) -> io::Result<()> {
-        if index < self.known.load(Ordering::Relaxed) || self.knows(index) {
-            return Ok(());
-        }
+    pub fn allocate(&self, index: u32) -> io::Result<u32> {
         if index >= CHUNKS {
             return Err(io::Error::new(
                 io::ErrorKind::StorageFull,
@@ -248,10 +246,28 @@ impl<C: ShmSafe> Arena<C> {
         }
         let end = |count: u32| BEGIN + u64::from(index + count) * self.chunk_len as u64;
         // An eighth more at once: looking at what is free is slow.
-        let more = (index / 8).clamp(1, CHUNKS - index);
-        allocate_part(&self.fd, end(0), end(more)).or_else(|_| allocate_part(&self.fd, end(0), end(1)))?;
-        self.known.fetch_max(index + 1, Ordering::Relaxed);
-        Ok(())
+        let mut more = (index / 8).clamp(1, CHUNKS - index);
+        if allocate_part(&self.fd, end(0), end(more)).is_err() {
+            more = 1;
+            allocate_part(&self.fd, end(0), end(1))?;
+        }
+        self.known.fetch_max(index + more, Ordering::Relaxed);
+        Ok(index + more)
+    }
+
+    /// Gives back the memory of chunks that nothing is in, from one up to another, until it is allocated again.
+    pub fn release(&self, from: u32, to: u32) {
+        let place = |chunk: u32| BEGIN + u64::from(chunk) * self.chunk_len as u64;
+        if from < to {
+            // Where the system cannot, it stays.
+            let _ = punch_hole(&self.fd, place(from), place(to) - place(from));
+        }
+    }
+
+    /// How many chunks the file has.
+    pub fn chunks(&self) -> u32 {
+        self.knows(u32::MAX);
+        self.known.load(Ordering::Relaxed)
     }
 
     /// Tells whether it has, or will have, a name.
@@ -343,6 +359,8 @@ mod tests {
             arena.chunk(index).unwrap()[511].store(u64::from(index) + 1, Ordering::Relaxed);
         }
         let other = Arena::<AtomicU64>::receive(Arc::clone(&arena.fd), 7).unwrap();
+        arena.release(1, 10);
+        assert_eq!(other.chunk(9).unwrap()[511].load(Ordering::Relaxed), 0);
         assert_eq!(other.numbers()[5], 9);
         assert_eq!(other.chunk(40).unwrap()[511].load(Ordering::Relaxed), 41);
         arena.control().store(5, Ordering::Relaxed);

@@ -140,3 +140,25 @@ fn time_limits() {
         assert!(queue.join_timeout(Duration::ZERO));
     });
 }
+
+#[test]
+fn an_emptied_queue_gives_memory_back() {
+    isolated(|| {
+        let queue = Queue::unbounded().unwrap();
+        let memory = multiproc_core::codec::encode(&queue).unwrap().fds[0].try_clone().unwrap();
+        let memory = std::fs::File::from(memory);
+        let held = || std::os::unix::fs::MetadataExt::blocks(&memory.metadata().unwrap()) * 512;
+        for round in 0..3 {
+            for number in 0..100 {
+                queue.put(Bytes::patterned(1_000_000 + number)).unwrap();
+            }
+            assert!(held() > 100 << 20);
+            for number in 0..100 {
+                assert!(queue.get().unwrap().is_patterned(1_000_000 + number), "{number} of round {round}");
+            }
+            if round == 0 {
+                assert!(held() < 20 << 20, "{} are held", held());
+            }
+        }
+    });
+}

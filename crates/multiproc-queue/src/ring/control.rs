@@ -55,7 +55,7 @@ pub(super) struct Side {
     pub(super) cell: WaitCell,
     /// What its owner last saw of the other end, which may be further on by now.
     pub(super) other: AtomicU64,
-    /// Of the tail: how many chunks have memory.
+    /// Of the tail: among how many chunks is looked for a free one; of the head: what was seen of that.
     pub(super) chunks: AtomicU64,
     /// Of the tail: where to look for a free chunk first.
     pub(super) cursor: AtomicU64,
@@ -65,7 +65,11 @@ pub(super) struct Side {
     pub(super) returned: AtomicU64,
     /// Of the head: a number that changes whenever a lease ends.
     pub(super) ended: AtomicU64,
-    pub(super) reserved: [u64; 6],
+    /// Of the tail: how many chunks are sure to have memory.
+    pub(super) backed: AtomicU64,
+    /// Of the tail: when memory was given back last.
+    pub(super) trimmed: AtomicU64,
+    pub(super) reserved: [u64; 4],
 }
 
 #[cfg(not(loom))]

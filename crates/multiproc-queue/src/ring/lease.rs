@@ -19,7 +19,7 @@
 //! and what is done by publishing the head as it is. Killed in between, the next look of a sleeper finds it.
 
 use super::memory::Cursor;
-use super::peers::POLITE;
+use super::peers::politely;
 use super::take::Sink;
 use super::{Broken, Fault, Memory, Position, Ring};
 use multiproc_core::Deadline;
@@ -382,7 +382,7 @@ impl<M: Memory> Ring<M> {
     fn stir(&self) {
         let tail = &self.memory.control().tail;
         // Behind a producer that is stopped, sleepers find it when their sleep ends.
-        if let Some(locked) = self.lock_tail(Deadline::after(POLITE)) {
+        if let Some(locked) = self.lock_tail(politely()) {
             tail.cell.publish(tail.cell.read_as_writer());
             tail.lock.unlock(locked);
         }
@@ -408,7 +408,7 @@ impl<M: Memory> Ring<M> {
             if !is_of_the_dead {
                 continue;
             }
-            let Some(locked) = self.lock_head(Deadline::after(POLITE)) else { break };
+            let Some(locked) = self.lock_head(politely()) else { break };
             if leases.owner(place) == owner && owner != RETURNED {
                 self.give_back(place);
                 any = true;

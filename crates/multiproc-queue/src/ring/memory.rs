@@ -13,12 +13,18 @@ pub trait Memory {
     /// There is no such chunk.
     fn chunk(&self, index: u32) -> Result<&[AtomicU64], Broken>;
 
-    /// Makes sure that a chunk has memory; what is in it plays no role.
+    /// Makes sure that a chunk has memory, and perhaps some behind it; tells where what has memory ends. What is in
+    /// them plays no role.
     ///
     /// # Errors
     ///
     /// There is none left.
-    fn allocate(&self, index: u32) -> Result<(), OutOfMemory>;
+    fn allocate(&self, index: u32) -> Result<u32, OutOfMemory>;
+
+    /// Gives back the memory of all chunks from one on, but for one.
+    fn release(&self, but: u32, from: u32) {
+        let _ = (but, from);
+    }
 }
 
 /// The memory does not hold what a queue can have written there.

@@ -21,6 +21,8 @@
 //!
 //! A chunk is not free either while a record in it is leased, see `lease.rs`.
 //!
+//! When a queue that has become long is empty again, the memory of most chunks is given back, see `trim.rs`.
+//!
 //! # Handles
 //!
 //! What cannot lie in memory waits elsewhere, in packets that are taken in the order in which they were sent, under a
@@ -42,6 +44,7 @@ mod peers;
 mod position;
 mod put;
 mod take;
+mod trim;
 
 pub use control::{Control, Shape};
 pub use lease::{LEASES, Leased};
@@ -70,8 +73,9 @@ impl<M: Memory> Ring<M> {
     ///
     /// There is no memory for the first chunk.
     pub fn prepare(&self) -> Result<(), OutOfMemory> {
-        self.memory.allocate(0)?;
+        let backed = self.memory.allocate(0)?;
         let control = self.memory.control();
+        control.tail.backed.store(u64::from(backed), multiproc_core::sync::atomic::Ordering::Relaxed);
         control.tail.chunks.store(1, multiproc_core::sync::atomic::Ordering::Relaxed);
         if let Ok(chunk) = self.memory.chunk(0) {
             memory::set_turn(chunk, memory::FIRST_TURN);

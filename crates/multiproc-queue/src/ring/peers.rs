@@ -34,8 +34,13 @@ pub enum End {
     Head,
 }
 
-/// How long who leaves waits for a stopped owner of the lock: sleepers notice by themselves soon.
-pub(super) const POLITE: Duration = Duration::from_millis(100);
+/// How long who only wakes others waits for a stopped owner of the lock: sleepers notice by themselves soon.
+const POLITE: Duration = Duration::from_millis(100);
+
+/// Until when who only wakes others waits for a lock. In a model there is no time.
+pub(super) fn politely() -> Deadline {
+    if cfg!(multiproc_model) { Deadline::NEVER } else { Deadline::after(POLITE) }
+}
 
 impl<M: Memory> Ring<M> {
     /// Tells those at the other end that one at this end has gone: they look whether it was the last.
@@ -45,7 +50,7 @@ impl<M: Memory> Ring<M> {
         // PEERS: Release, partner of the Acquire in `departures`: who sees it sees what was closed before.
         control.departures[end as usize].fetch_add(1, Ordering::Release);
         // The same position once more is what wakes who sleeps and stops who is about to, in one step.
-        let deadline = Deadline::after(POLITE);
+        let deadline = politely();
         let locked = if end == End::Tail { self.lock_tail(deadline) } else { self.lock_head(deadline) };
         if let Some(locked) = locked {
             side.cell.publish(side.cell.read_as_writer());

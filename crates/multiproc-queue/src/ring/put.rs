@@ -420,23 +420,31 @@ impl<M: Memory> Ring<M> {
         let can_grow = allocated < self.shape.max_chunks;
         let cursor = side.cursor.load(Ordering::Relaxed) as u32;
         let looks = if can_grow { allocated.min(LOOKS) } else { allocated };
+        let is_free =
+            |turn: u64| !(first..=at.turn).contains(&turn) && !self.memory.control().leases.hold(turn);
         for step in 0..looks {
             let index = cursor.wrapping_add(step) % allocated;
-            let turn = turn(self.chunk(index)?);
-            if !(first..=at.turn).contains(&turn) && !self.memory.control().leases.hold(turn) {
+            if is_free(turn(self.chunk(index)?)) {
                 side.cursor.store(u64::from(index) + 1, Ordering::Relaxed);
                 return Ok(Ok(index));
             }
         }
-        if !can_grow {
+        // Behind them there may be one in use, since it was when the others were given back.
+        let behind = allocated..self.shape.max_chunks;
+        let Some(fresh) =
+            behind.into_iter().find(|index| self.chunk(*index).map_or(true, |words| is_free(turn(words))))
+        else {
             return Ok(Err(Stop::NoChunk));
+        };
+        if u64::from(fresh) >= side.backed.load(Ordering::Relaxed) {
+            match self.memory.allocate(fresh) {
+                Ok(backed) => side.backed.store(u64::from(backed), Ordering::Relaxed),
+                Err(error) => return Ok(Err(Stop::OutOfMemory(error))),
+            }
         }
-        if let Err(error) = self.memory.allocate(allocated) {
-            return Ok(Err(Stop::OutOfMemory(error)));
-        }
-        // Killed before this, the memory is there and is asked for again.
-        side.chunks.store(u64::from(allocated) + 1, Ordering::Relaxed);
-        Ok(Ok(allocated))
+        // Killed before this, the memory is there and is taken the next time.
+        side.chunks.store(u64::from(fresh) + 1, Ordering::Relaxed);
+        Ok(Ok(fresh))
     }
 
     /// Frees what is linked behind a place at which nothing more was committed.

@@ -94,6 +94,15 @@ impl Sink for Batch {
     }
 }
 
+/// What an owner of the head's lock found.
+enum Drained {
+    /// Nothing, before this tail.
+    Empty(u64),
+    Some,
+    /// All that was there when it last looked.
+    All,
+}
+
 impl<M: Memory> Ring<M> {
     /// Takes at least one and at most `max` records into an empty sink, waiting for the first.
     ///
@@ -134,8 +143,14 @@ impl<M: Memory> Ring<M> {
                 result
             };
             let tail = match result {
-                Ok(Some(tail)) => tail,
-                Ok(None) => return Ok(()),
+                Ok(Drained::Empty(tail)) => tail,
+                Ok(Drained::Some) => return Ok(()),
+                Ok(Drained::All) => {
+                    if !P::ALONE && self.is_long() {
+                        self.trim();
+                    }
+                    return Ok(());
+                }
                 Err(fault) => {
                     records.forget();
                     return Err(fault);
@@ -162,11 +177,11 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Takes what is there, as the owner of the head's lock; of an empty queue gives the tail that was seen.
-    fn drain(&self, max: usize, records: &mut impl Sink) -> Result<Option<u64>, Fault> {
+    /// Takes what is there, as the owner of the head's lock.
+    fn drain(&self, max: usize, records: &mut impl Sink) -> Result<Drained, Fault> {
         let control = self.memory.control();
         if self.has_returned() && self.take_returned(records)? {
-            return Ok(None);
+            return Ok(Drained::Some);
         }
         let head = Position::unpack(control.head.cell.read_as_writer());
         let mut seen = control.head.other.load(Ordering::Relaxed);
@@ -175,10 +190,12 @@ impl<M: Memory> Ring<M> {
         if available > self.shape.capacity || (available as usize) < max {
             seen = control.tail.cell.read();
             control.head.other.store(seen, Ordering::Relaxed);
+            // From the cache line that was just read.
+            control.head.chunks.store(control.tail.chunks.load(Ordering::Relaxed), Ordering::Relaxed);
             available = self.available(head, seen);
         }
         if available == 0 {
-            return Ok(Some(seen));
+            return Ok(Drained::Empty(seen));
         }
         if available > self.shape.capacity {
             return Err(Broken("it holds more than its capacity").into());
@@ -200,7 +217,8 @@ impl<M: Memory> Ring<M> {
         if let Some(token) = with_handles {
             records.release(token);
         }
-        Ok(None)
+        let is_all = count == Position::unpack(seen).count;
+        Ok(if is_all { Drained::All } else { Drained::Some })
     }
 
     pub(super) fn available(&self, head: Position, tail: u64) -> u32 {

@@ -307,6 +307,17 @@ pub fn open_directory(path: &std::path::Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// Gives the memory of a part of a file back to the system: it is zeros from now on, and the file as long as before.
+///
+/// # Errors
+///
+/// The system's: the file system cannot.
+pub fn punch_hole(fd: impl AsFd, start: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::FallocateFlags;
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::fallocate(fd.as_fd(), flags, start, len))?)
+}
+
 /// Raises the soft limit of open descriptors to the hard one; tells whether that gave room.
 pub fn raise_descriptor_limit() -> bool {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
