@@ -39,7 +39,9 @@ fn killed_at_random_while_starting() {
                     }
                 }
             });
-            for n in 0..500u32 {
+            // On a busy machine the killer comes late for many; the watchdog is for one that hits nothing.
+            let mut n = 0;
+            while n < 500 || tally.killed + tally.refused <= 20 {
                 match Process::spawn(n, |n| n + 1) {
                     Err(error) => {
                         assert!(error.io_error().is_some(), "{error}");
@@ -54,12 +56,12 @@ fn killed_at_random_while_starting() {
                         Err(error) => panic!("start {n}: {error:?}"),
                     },
                 }
+                n += 1;
             }
             done.store(true, Ordering::Relaxed);
             killer.join().unwrap();
         });
         println!("{tally:?} of {} kills", kills.into_inner());
-        assert!(tally.killed + tally.refused > 20, "too few were hit for a test: {tally:?}");
         // Nothing is broken by it; the fork server may have to be started again.
         assert_eq!(Process::spawn(1, |n| n + 1).unwrap().join().unwrap(), 2);
     });
