@@ -73,6 +73,7 @@ fn take<const ALONE: bool>(ring: &Ring<World>) -> Result<u64, Fault> {
 }
 
 fn leave<const ALONE: bool>(ring: &Ring<World>, end: End) {
+    // SeqCst: in the place of a system call, which closes the end for all.
     ring.memory().closed[end as usize].store(true, Ordering::SeqCst);
     if ALONE { ring.leave_alone(end, true) } else { ring.leave(end) }
 }

@@ -5,6 +5,9 @@ use crate::source::{Source, words};
 
 /// The files, in the order of their paths. A new entry is a decision with its own commit.
 pub(super) const FILES: &[&str] = &[
+    "benches/src/cargo.rs",
+    "benches/src/peer/pthread.rs",
+    "benches/src/sys.rs",
     "benches/src/zygote.rs",
     "crates/multiproc-core/src/sys/linux/child.rs",
     "crates/multiproc-core/src/sys/linux/futex.rs",
