@@ -114,3 +114,43 @@ fn outside_of_a_message_an_end_is_no_data() {
         let _: (Sender<u8>, Receiver<u8>) = (sender, receiver);
     });
 }
+
+#[test]
+fn ends_travel_through_channels() {
+    with_children(|| {
+        let (requests, inbox) = channel::<(u32, Sender<u32>)>(4).unwrap();
+        let server = Process::spawn(inbox, |inbox: Receiver<(u32, Sender<u32>)>| {
+            for (number, answer) in inbox {
+                answer.send(number + 1).unwrap();
+            }
+        });
+        let server = server.unwrap();
+        for number in 0..50 {
+            let (answer, receiver) = channel(1).unwrap();
+            requests.send((number, answer)).unwrap();
+            assert_eq!(receiver.recv().unwrap(), number + 1);
+            assert_soon("the end", || assert!(receiver.recv().unwrap_err().is_disconnected()));
+        }
+        drop(requests);
+        server.join().unwrap();
+    });
+}
+
+#[test]
+fn one_to_one_channels_carry_ends_too() {
+    isolated(|| {
+        let (sender, receiver) = spsc::<SpscReceiver<u32>>(4).unwrap();
+        let (inner, arriving) = spsc(4).unwrap();
+        inner.send(5).unwrap();
+        sender.send(arriving).unwrap();
+        let arrived = receiver.recv().unwrap();
+        inner.send(6).unwrap();
+        assert_eq!(arrived.recv_many(9).unwrap(), [5, 6]);
+        let (lost, unread) = spsc(4).unwrap();
+        sender.send(unread).unwrap();
+        drop((sender, receiver));
+        // The message that nobody received took the receiver with it.
+        let failed = || lost.send(1).is_err_and(|error| error.is_disconnected());
+        multiproc_tests::eventually(crate::SOON, "the end", failed);
+    });
+}
