@@ -16,8 +16,11 @@ use ipc_channel::ipc::{
     IpcBytesReceiver, IpcBytesSender, IpcOneShotServer, IpcReceiver, IpcSender, bytes_channel, channel,
 };
 use multiproc_queue::Queue;
+use multiproc_shm::Shared;
+use multiproc_sync::Event;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// How many large messages may be under way.
 const LARGE_CAPACITY: usize = 8;
@@ -31,18 +34,41 @@ fn told(error: impl std::fmt::Debug) -> String {
 pub(crate) struct Iceoryx {
     name: String,
     capacity: usize,
+    /// The receiver is done: what a publisher has sent goes with it.
+    done: Shared<Event>,
+}
+
+/// Keeps a publisher until the receiver is done.
+struct Until(Shared<Event>);
+
+impl Drop for Until {
+    fn drop(&mut self) {
+        // A receiver that has failed says so itself.
+        self.0.wait_timeout(Duration::from_secs(10));
+    }
+}
+
+/// Tells that the receiver is done.
+struct Then(Shared<Event>);
+
+impl Drop for Then {
+    fn drop(&mut self) {
+        self.0.set();
+    }
 }
 
 /// One end: what passes messages, what wakes, and the node, which has to outlive both.
 type Ports<D, E> = (D, E, Node<ipc::Service>);
-type Sending = Ports<Publisher<ipc::Service, [u64], ()>, Notifier<ipc::Service>>;
-type Receiving = Ports<Subscriber<ipc::Service, [u64], ()>, Listener<ipc::Service>>;
+/// In the order in which they are dropped.
+type Sending = (Until, Ports<Publisher<ipc::Service, [u64], ()>, Notifier<ipc::Service>>);
+type Receiving = (Ports<Subscriber<ipc::Service, [u64], ()>, Listener<ipc::Service>>, Then);
 
 impl Iceoryx {
-    fn new(capacity: usize) -> Iceoryx {
+    fn new(capacity: usize) -> Result<Iceoryx> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Iceoryx { name: format!("multiproc-bench-{}-{number}", std::process::id()), capacity }
+        let name = format!("multiproc-bench-{}-{number}", std::process::id());
+        Ok(Iceoryx { name, capacity, done: Shared::new(Event::new())? })
     }
 
     /// Opens one end's ports.
@@ -67,7 +93,7 @@ impl Iceoryx {
     }
 
     fn sending(&self, words: usize) -> Tried<Sending> {
-        self.open(
+        let ports = self.open(
             |messages| {
                 messages
                     .publisher_builder()
@@ -77,25 +103,27 @@ impl Iceoryx {
                     .map_err(told)
             },
             |wakes| wakes.notifier_builder().create().map_err(told),
-        )
+        )?;
+        Ok((Until(self.done.clone()), ports))
     }
 
     fn receiving(&self) -> Tried<Receiving> {
-        self.open(
+        let ports = self.open(
             |messages| messages.subscriber_builder().create().map_err(told),
             |wakes| wakes.listener_builder().create().map_err(told),
-        )
+        )?;
+        Ok((ports, Then(self.done.clone())))
     }
 }
 
-fn publish((publisher, notifier, _): &Sending, words: &[u64]) -> Tried<()> {
+fn publish((_, (publisher, notifier, _)): &Sending, words: &[u64]) -> Tried<()> {
     let sample = publisher.loan_slice_uninit(words.len()).map_err(told)?;
     sample.write_from_slice(words).send().map_err(told)?;
     notifier.notify().map_err(told)?;
     Ok(())
 }
 
-fn receive<R>((subscriber, listener, _): &Receiving, read: impl FnOnce(&[u64]) -> R) -> Tried<R> {
+fn receive<R>(((subscriber, listener, _), _): &Receiving, read: impl FnOnce(&[u64]) -> R) -> Tried<R> {
     loop {
         if let Some(sample) = subscriber.receive().map_err(told)? {
             return Ok(read(&sample));
@@ -106,7 +134,7 @@ fn receive<R>((subscriber, listener, _): &Receiving, read: impl FnOnce(&[u64]) -
 
 impl<P: Payload> Link<P> for Iceoryx {
     fn halves(pairs: u64) -> Result<Vec<[Self; 2]>> {
-        Ok(clones(Iceoryx::new(CAPACITY), pairs))
+        Ok(clones(Iceoryx::new(CAPACITY)?, pairs))
     }
 
     fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
@@ -127,7 +155,7 @@ impl<P: Payload> Link<P> for Iceoryx {
 /// 1 MiB by iceoryx2; the cost of one, in microseconds.
 pub(crate) fn iceoryx_bulk(placement: Placement) -> Round {
     Box::new(move |count| {
-        let link = Iceoryx::new(LARGE_CAPACITY);
+        let link = Iceoryx::new(LARGE_CAPACITY)?;
         let ends: Vec<(Iceoryx, fn((Iceoryx, Gate)) -> Told)> =
             vec![(link.clone(), publish_bulk), (link, receive_bulk)];
         let outcome = in_processes(placement, count, ends)?;

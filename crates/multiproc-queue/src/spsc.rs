@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// Creates a channel with one sender and one receiver, for up to `capacity` messages of any size.
 ///
-/// It is a [`channel`](crate::channel) without locks: the ends cannot be cloned, and each is used by one thread at a
+/// It is a [`channel`](crate::channel()) without locks: the ends cannot be cloned, and each is used by one thread at a
 /// time. An end can be sent in a message; the one that arrives takes the place of the one that was sent.
 ///
 /// # Errors

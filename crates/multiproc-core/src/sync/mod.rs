@@ -31,10 +31,10 @@ pub mod atomic {
     pub use ::loom::sync::atomic::{AtomicU32 as GuardedU32, AtomicU64 as GuardedU64};
     #[cfg(not(any(loom, multiproc_model)))]
     pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-    #[cfg(not(any(loom, multiproc_model)))]
-    pub use std::sync::atomic::{AtomicU32 as GuardedU32, AtomicU64 as GuardedU64};
     #[cfg(multiproc_model)]
     pub use std::sync::atomic::{AtomicBool, Ordering, fence};
+    #[cfg(not(any(loom, multiproc_model)))]
+    pub use std::sync::atomic::{AtomicU32 as GuardedU32, AtomicU64 as GuardedU64};
 }
 
 /// Words to sleep on, see [`sys::futex`](crate::sys::futex).
