@@ -71,7 +71,7 @@ fn go_on(id: u32) {
 }
 
 fn signal(id: u32, signal: i32) {
-    send_signal(&open_pidfd(id).unwrap(), signal).unwrap();
+    send_signal(open_pidfd(id).unwrap(), signal).unwrap();
 }
 
 #[test]

@@ -9,11 +9,14 @@ fn name(kind: &str) -> String {
     format!("sync-{kind}-{}", std::process::id())
 }
 
+/// What a child does with a name, and with what makes another value.
+type Theirs<T> = fn((String, fn() -> T)) -> bool;
+
 /// Creates a `T` by its name, has a child open it, create it anew in vain and use it, and unlinks it.
 fn check<T: ShmSafe>(
     kind: &str,
     new: fn() -> T,
-    theirs: fn((String, fn() -> T)) -> bool,
+    theirs: Theirs<T>,
     ours: impl FnOnce(&T),
 ) {
     let name = name(kind);
