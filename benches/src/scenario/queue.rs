@@ -187,7 +187,8 @@ mod heavy {
     const IPC_CHANNEL: &str = "ipc-channel";
 
     pub(super) fn stream<P: Payload>(here: &mut Here<'_>, placement: Placement) {
-        here.add(ICEORYX, 100_000, &[], there::<P, Iceoryx>(placement, 1, in_processes));
+        // More messages than its buffer holds did not all arrive here within a minute: not measured.
+        here.add_if(ICEORYX, 0, Err(format!("{ICEORYX}: its stream did not come to an end")));
         here.add(IPC_CHANNEL, 100_000, &[], there::<P, IpcChannel>(placement, 1, in_processes));
     }
 
