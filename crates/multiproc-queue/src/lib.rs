@@ -14,7 +14,29 @@
 //! may be killed between any two instructions, in the middle of a put or a get, and the others go on at once: what it
 //! had not finished did not happen.
 //!
-//! Messages have any size. What is large or many takes further chunks of memory, which are used again.
+//! Messages have any size. What is large or many takes further chunks of memory, which are used again. They may hold
+//! handles of every kind, which outlive who put them: a few hundred such messages can be on their way at one time.
+//!
+//! # Work that must not be lost
+//!
+//! A message that is got goes with the process that got it. One that is [leased](Queue::lease) is delivered again, if
+//! that process dies before it says that it is done:
+//!
+//! ```
+//! # let jobs = multiproc_queue::Queue::bounded(10)?;
+//! # jobs.put("job".to_owned()).unwrap();
+//! let job = jobs.lease().unwrap();
+//! println!("{}{}", *job, if job.is_redelivered() { ", once more" } else { "" });
+//! job.done();
+//! jobs.join(); // until everything that was put is done
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! # Peers that may die
+//!
+//! A queue has no sides: who waits for a process that died waits on. A channel, made by `channel`, has senders and
+//! receivers in any number, and who waits learns it when nobody is left at the other end, whether dropped or killed.
+//! `spsc` makes one with a single sender and a single receiver, which need no lock.
 //!
 //! # Differences from Python
 //!
@@ -24,7 +46,9 @@
 //!
 //! # Caveats
 //!
-//! - A consumer that is killed takes the messages with it that its last call had taken.
+//! - A consumer that is killed takes the messages with it that its last call had taken, unless it leased them.
+//! - A leased message stays in its chunk of 64 KiB, which is not used again meanwhile.
+//! - Named queues carry no handles.
 //! - All processes must be of one PID namespace.
 
 #[cfg(not(any(loom, multiproc_model)))]
