@@ -308,8 +308,10 @@ fn execute(description: Description, role: Role, arguments: &Encoded) -> Result<
         affinity,
     };
     drop(theirs);
-    let (id, pidfd) =
-        spawner::execute(program).map_err(|error| not_made("the executable cannot be started", error))?;
+    let path = program.path.clone();
+    let (id, pidfd) = spawner::execute(program).map_err(|error| {
+        not_made(&format!("the executable {} cannot be started", path.to_string_lossy()), error)
+    })?;
     let child = Description::child(&identity, id, pidfd);
     // Only now that we have a descriptor of it: before it has its orders it cannot end by itself, so nobody else's
     // wait can have taken it away in between.

@@ -6,6 +6,7 @@ use multiproc_core::sys::image::{build_id_of_file, image, own_executable, own_ex
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -32,6 +33,13 @@ pub fn set_executable(path: impl AsRef<Path>) -> io::Result<()> {
                 "{} is build {theirs} of the program, this process is build {ours}: name the same build",
                 path.display()
             ),
+        ));
+    }
+    let mode = std::fs::metadata(&absolute)?.permissions().mode();
+    if mode & 0o111 == 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{} may not be executed (mode {:04o}): chmod +x it", path.display(), mode & 0o7777),
         ));
     }
     *CHOSEN.lock() = Some(CString::new(absolute.as_os_str().as_bytes())?);

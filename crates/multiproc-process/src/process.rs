@@ -14,6 +14,7 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 const SIGINT: i32 = 2;
@@ -78,7 +79,8 @@ impl<R: Message> Process<R> {
 
     /// Waits for the end of the process and gives what its function returned.
     ///
-    /// A standard input that is a pipe and was not taken is closed first.
+    /// Of the standard descriptors that are pipes and were not taken, the input is closed first, and what comes through
+    /// the others is read and thrown away, or the process could wait for a reader that cannot come any more.
     ///
     /// # Errors
     ///
@@ -87,6 +89,8 @@ impl<R: Message> Process<R> {
     pub fn join(mut self) -> Result<R, JoinError> {
         // A child that reads its input to the end would wait for us.
         self.pipes.stdin = None;
+        discard(self.pipes.stdout.take());
+        discard(self.pipes.stderr.take());
         // Its end first, which has to be waited for anyway: to be woken by its words as well costs both sides time.
         let status = self.child.wait(Deadline::NEVER).ok().flatten();
         match self.receive()? {
@@ -150,6 +154,14 @@ impl<R: Message> Process<R> {
             }
         }
     }
+}
+
+/// Reads what nobody else will, until it ends.
+fn discard(output: Option<PipeReader>) {
+    let Some(mut output) = output else { return };
+    let reader = thread::Builder::new().name("multiproc-discard".to_owned());
+    // Without a thread the pipe is closed, and the process gets an error from its writing.
+    let _ = reader.spawn(move || io::copy(&mut output, &mut io::sink()));
 }
 
 impl<R> Process<R> {

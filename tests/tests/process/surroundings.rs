@@ -51,6 +51,21 @@ fn all_three_as_pipes() {
 }
 
 #[test]
+fn join_reads_an_output_that_nobody_took() {
+    on_both(Limit::default(), |_| {
+        let writer = Process::builder().stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = writer.spawn((), |()| {
+            for _ in 0..20_000 {
+                println!("more than a pipe holds");
+                eprintln!("more than a pipe holds");
+            }
+            5
+        });
+        assert_eq!(child.unwrap().join().unwrap(), 5);
+    });
+}
+
+#[test]
 fn join_closes_an_input_that_nobody_took() {
     on_both(Limit::default(), |_| {
         let child = Process::builder().stdin(Stdio::piped()).spawn((), |()| {
