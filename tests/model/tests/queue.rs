@@ -184,6 +184,13 @@ fn small() {
     explore(2, 1, 1, 1, 1, 10_000_000);
 }
 
+/// Three processes, two operations each, two kills: minutes, so not all of it on every run.
+#[test]
+fn three_by_two_by_two() {
+    explore(1, 2, 2, 1, 2, unless_full(1_000_000));
+    explore(2, 1, 2, 1, 2, unless_full(1_000_000));
+}
+
 fn is_full() -> bool {
     std::env::var_os("MULTIPROC_MODEL").is_some_and(|value| value == "full")
 }
