@@ -6,7 +6,7 @@
 //! Its writer is done before its reader has it.
 #![expect(unsafe_code, reason = "mapping a file has no safe form")]
 
-use crate::ends::{Gate, Told};
+use crate::ends::{Crew, Gate, Told};
 use crate::link::{Tried, in_processes};
 use crate::measure::{Round, check, trivial};
 use crate::place::Placement;
@@ -43,7 +43,7 @@ type Ends<M> = (Option<PipeWriter<M>>, Option<PipeReader<M>>);
 pub(crate) fn handed<C: Cargo>(placement: Placement) -> Round {
     Box::new(move |count| {
         let (reader, writer) = one_way::<C::Message>()?;
-        let ends: Vec<(Ends<C::Message>, fn((Ends<C::Message>, Gate)) -> Told)> =
+        let ends: Crew<Ends<C::Message>> =
             vec![((Some(writer), None), send::<C>), ((None, Some(reader)), receive::<C>)];
         let outcome = in_processes(placement, count, ends)?;
         check(outcome.sum, (0..count).map(trivial).sum())?;

@@ -21,6 +21,9 @@ pub(crate) type Told = std::result::Result<Done, String>;
 /// What an end does with its part of the link.
 pub(crate) type Work<A> = Func<(A, Gate), Told>;
 
+/// The ends of a link, and what each does with its part.
+pub(crate) type Crew<A> = Vec<(A, fn((A, Gate)) -> Told)>;
+
 /// What an end did.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Done {
@@ -111,11 +114,7 @@ fn end<A: Message>((with, work, gate): (A, Work<A>, Gate)) -> Told {
 }
 
 /// Runs ends in threads.
-pub(crate) fn threads<A: Send>(
-    placement: Placement,
-    count: u64,
-    ends: Vec<(A, fn((A, Gate)) -> Told)>,
-) -> Result<Outcome> {
+pub(crate) fn threads<A: Send>(placement: Placement, count: u64, ends: Crew<A>) -> Result<Outcome> {
     let gates = gates(placement, count, ends.len())?;
     let done: std::result::Result<Vec<Done>, String> = thread::scope(|scope| {
         let threads: Vec<_> = ends

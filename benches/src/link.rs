@@ -1,7 +1,7 @@
 //! Ways for messages from one end to another, and what is done with them.
 
 use crate::Result;
-use crate::ends::{self, Gate, Told};
+use crate::ends::{self, Crew, Gate, Told};
 use crate::floor::FloorRing;
 use crate::measure::{Round, check, trivial};
 use crate::payload::Payload;
@@ -45,13 +45,13 @@ fn one_pair<P, L: Link<P>>() -> Result<[L; 2]> {
 }
 
 /// How ends of that link are run: in processes or in threads.
-pub(crate) type Runner<A> = fn(Placement, u64, Vec<(A, fn((A, Gate)) -> Told)>) -> Result<ends::Outcome>;
+pub(crate) type Runner<A> = fn(Placement, u64, Crew<A>) -> Result<ends::Outcome>;
 
 /// Runs ends in processes.
 pub(crate) fn in_processes<A: Message>(
     placement: Placement,
     count: u64,
-    ends: Vec<(A, fn((A, Gate)) -> Told)>,
+    ends: Crew<A>,
 ) -> Result<ends::Outcome> {
     let ends = ends.into_iter().map(|(with, work)| (with, Func::new(work))).collect();
     ends::processes(placement, count, ends)
@@ -78,7 +78,7 @@ pub(crate) fn flow<P: Payload, L: Link<P>>(
     receiver: fn((StreamEnd<L>, Gate)) -> Told,
 ) -> Round {
     Box::new(move |count| {
-        let ends: Vec<(StreamEnd<L>, fn((StreamEnd<L>, Gate)) -> Told)> = (0..pairs)
+        let ends: Crew<StreamEnd<L>> = (0..pairs)
             .zip(L::halves(pairs)?)
             .flat_map(|(pair, [first, second])| {
                 [((first, pair, pairs), sender), ((second, pair, pairs), receiver)]
@@ -140,8 +140,7 @@ pub(crate) fn receive_batches<P: Payload>(((queue, ..), gate): (StreamEnd<Queue<
 pub(crate) fn ping<P: Payload, L: Link<P>>(placement: Placement, run: Runner<(L, L)>) -> Round {
     Box::new(move |count| {
         let ([to, there], [back, from]) = (one_pair::<P, L>()?, one_pair::<P, L>()?);
-        let ends: Vec<((L, L), fn(((L, L), Gate)) -> Told)> =
-            vec![((to, from), ping_first::<P, L>), ((there, back), ping_second::<P, L>)];
+        let ends: Crew<(L, L)> = vec![((to, from), ping_first::<P, L>), ((there, back), ping_second::<P, L>)];
         let outcome = run(placement, count, ends)?;
         check(outcome.sum, (0..count).map(trivial).sum())?;
         Ok(outcome.each(count) / 1e3)
@@ -176,8 +175,7 @@ fn ping_second<P: Payload, L: Link<P>>(((there, back), gate): ((L, L), Gate)) ->
 pub(crate) fn asleep<P: Payload, L: Link<P>>(placement: Placement, run: Runner<(L, L)>) -> Round {
     Box::new(move |count| {
         let ([to, there], [back, from]) = (one_pair::<P, L>()?, one_pair::<P, L>()?);
-        let ends: Vec<((L, L), fn(((L, L), Gate)) -> Told)> =
-            vec![((to, from), wake_first::<P, L>), ((there, back), wake_second::<P, L>)];
+        let ends: Crew<(L, L)> = vec![((to, from), wake_first::<P, L>), ((there, back), wake_second::<P, L>)];
         Ok(run(placement, count, ends)?.figure / 1e3)
     })
 }

@@ -1,7 +1,7 @@
 use super::{Context, Scenario};
 use crate::Result;
 use crate::cargo::{self, ByHand, COPIED, Copied, Filled, Fresh, HANDED, PAGE, Passed, Pooled, handed};
-use crate::ends::{Gate, Told};
+use crate::ends::{Crew, Gate, Told};
 use crate::link::in_processes;
 use crate::measure::{Bench, Round, System, check, trivial};
 use crate::peer::boost;
@@ -111,8 +111,7 @@ fn passed(context: &Context) -> Result<Bench> {
 fn queued(placement: Placement) -> Round {
     Box::new(move |count| {
         let queue = Queue::bounded(CAPACITY)?;
-        let ends: Vec<(Queue<Blob>, fn((Queue<Blob>, Gate)) -> Told)> =
-            vec![(queue.clone(), put), (queue, get)];
+        let ends: Crew<Queue<Blob>> = vec![(queue.clone(), put), (queue, get)];
         let outcome = in_processes(placement, count, ends)?;
         check(outcome.sum, (0..count).map(trivial).sum())?;
         Ok(outcome.each(count) / 1e3)

@@ -1,6 +1,6 @@
 use super::{Context, Scenario};
 use crate::Result;
-use crate::ends::{Gate, Told};
+use crate::ends::{Crew, Gate, Told};
 use crate::link::{Tried, in_processes, pause, since};
 use crate::measure::{Bench, Round, System};
 use crate::peer::python;
@@ -68,7 +68,7 @@ fn waking<F: Flag + Handed>(placement: Placement) -> Round {
     Box::new(move |count| {
         let moment = Shared::new(Moment { set: AtomicU64::new(0), seen: AtomicU64::new(0) })?;
         let flag = F::create()?;
-        let ends: Vec<(Ends<F>, fn((Ends<F>, Gate)) -> Told)> =
+        let ends: Crew<Ends<F>> =
             vec![((flag.another()?, moment.clone()), setter::<F>), ((flag, moment), sleeper::<F>)];
         Ok(in_processes(placement, count, ends)?.figure / 1e3)
     })
