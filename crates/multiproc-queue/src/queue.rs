@@ -9,7 +9,7 @@ use multiproc_core::{Deadline, Message};
 use multiproc_shm::arena::Arena;
 use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -51,6 +51,14 @@ struct Shared<T> {
     last_look: AtomicU64,
     left: Mutex<VecDeque<Result<T, GetError>>>,
     marker: PhantomData<fn(T) -> T>,
+}
+
+/// Buffers that are kept have at most so much room.
+const LARGEST_BUFFER: usize = 1 << 20;
+
+thread_local! {
+    /// What messages are encoded to; it is kept, since asking for memory takes longer than the rest.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// The buffer that messages are copied to; it is kept, since asking for memory takes longer than the rest.
@@ -168,14 +176,22 @@ impl<T: Message> Queue<T> {
         timed_out: Kind,
         peers: &impl Peers,
     ) -> Result<(), PutError<T>> {
-        let message = match self.encode(&value) {
+        let message = match self.encode(BUFFER.take(), &value) {
             Ok(message) => message,
             Err(kind) => return Err(PutError::new(vec![value], kind)),
         };
-        self.shared.ring.put_among(&[message.record()], deadline, peers).map_err(|error| {
-            let kind = Kind::of(error.fault, timed_out, message.bytes.len(), self.shared.max_bytes);
-            PutError::new(vec![value], kind)
-        })
+        let result = self.shared.ring.put_among(&[message.record()], deadline, peers);
+        let len = message.bytes.len();
+        if message.bytes.capacity() <= LARGEST_BUFFER {
+            BUFFER.set(message.bytes);
+        }
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let kind = Kind::of(error.fault, timed_out, len, self.shared.max_bytes);
+                Err(PutError::new(vec![value], kind))
+            }
+        }
     }
 
     /// Puts messages behind each other, waiting for room: as many in one step as there is room for.
@@ -193,7 +209,7 @@ impl<T: Message> Queue<T> {
     /// Puts messages among peers.
     pub(crate) fn put_all(&self, mut values: Vec<T>, peers: &impl Peers) -> Result<(), PutError<T>> {
         let encoded: Result<Vec<Outgoing<'_>>, Kind> =
-            values.iter().map(|value| self.encode(value)).collect();
+            values.iter().map(|value| self.encode(Vec::new(), value)).collect();
         let encoded = match encoded {
             Ok(encoded) => encoded,
             Err(kind) => return Err(PutError::new(values, kind)),
@@ -206,8 +222,8 @@ impl<T: Message> Queue<T> {
         })
     }
 
-    fn encode(&self, value: &T) -> Result<Outgoing<'_>, Kind> {
-        let encoded = codec::encode_message(value)?;
+    fn encode(&self, buffer: Vec<u8>, value: &T) -> Result<Outgoing<'_>, Kind> {
+        let encoded = codec::encode_message_in(buffer, value)?;
         let shared = &*self.shared;
         let message = Outgoing::new(encoded, shared.ring.memory().fd(), shared.depot.as_ref())?;
         if message.bytes.len() as u64 > shared.max_bytes {

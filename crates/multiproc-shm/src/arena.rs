@@ -25,7 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Where the chunks begin.
@@ -37,6 +37,8 @@ const CONTROL: usize = 128;
 /// How many chunks the first mapping has; each further one has as many as all before it.
 const FIRST: u32 = 4;
 const MAPPINGS: usize = 17;
+/// How many chunks are found by one look.
+const NEAR: usize = 32;
 /// The most chunks.
 const CHUNKS: u32 = FIRST << (MAPPINGS - 1);
 
@@ -51,6 +53,8 @@ pub struct Arena<C> {
     chunk_len: usize,
     numbers: Numbers,
     mappings: [OnceLock<MmapRaw>; MAPPINGS],
+    /// Where the first chunks are, once they were asked for: most queues have no more.
+    near: [AtomicPtr<AtomicU64>; NEAR],
     /// How many chunks are known to be in the file.
     known: AtomicU32,
     identity: (u64, u64),
@@ -172,6 +176,7 @@ impl<C: ShmSafe> Arena<C> {
             chunk_len,
             numbers,
             mappings: [const { OnceLock::new() }; MAPPINGS],
+            near: [const { AtomicPtr::new(std::ptr::null_mut()) }; NEAR],
             known: AtomicU32::new(0),
             identity: (info.device, info.inode),
             is_named,
@@ -195,6 +200,17 @@ impl<C: ShmSafe> Arena<C> {
     /// The words of a chunk, or `None` if the file has no such chunk.
     #[inline]
     pub fn chunk(&self, index: u32) -> Option<&[AtomicU64]> {
+        // Relaxed: the address is all there is to it, and it never changes.
+        let near =
+            self.near.get(index as usize).map_or(std::ptr::null_mut(), |near| near.load(Ordering::Relaxed));
+        let address = if near.is_null() { self.find(index)? } else { near };
+        // SAFETY: `find` made it, see there; any bytes are numbers, and all accesses are by atomics.
+        Some(unsafe { std::slice::from_raw_parts(address, self.chunk_len / 8) })
+    }
+
+    /// The address of a chunk that lies in the file, valid for its length as long as the arena lives.
+    #[cold]
+    fn find(&self, index: u32) -> Option<*mut AtomicU64> {
         // Relaxed: what is known once stays true, and mappings synchronise by themselves.
         if index >= self.known.load(Ordering::Relaxed) && !self.knows(index) {
             return None;
@@ -204,11 +220,13 @@ impl<C: ShmSafe> Arena<C> {
             Some(map) => map,
             None => self.map_chunks(mapping)?,
         };
+        // The mapping has that many chunks, and this one lies in the file, which never gets shorter.
         let offset = (index - first) as usize * self.chunk_len;
         let address = map.as_mut_ptr().wrapping_add(offset).cast::<AtomicU64>();
-        // SAFETY: the mapping has that many chunks (`map_chunks`), this one lies in the file (`knows`), which never gets
-        // shorter; it is aligned to a page, any bytes are numbers, and all accesses are by atomics.
-        Some(unsafe { std::slice::from_raw_parts(address, self.chunk_len / 8) })
+        if let Some(near) = self.near.get(index as usize) {
+            near.store(address, Ordering::Relaxed);
+        }
+        Some(address)
     }
 
     /// Looks whether the file has grown.

@@ -43,11 +43,13 @@ const NEXT: usize = 1;
 pub(super) const FIRST_TURN: u64 = 1;
 
 /// Which turn a chunk has; only the owner of the tail's lock changes it.
+#[inline]
 pub(super) fn turn(chunk: &[AtomicU64]) -> u64 {
     // RING: Relaxed, since a consumer has seen the tail that says the chunk is in use.
     chunk.get(TURN).map_or(0, |turn| turn.load(Ordering::Relaxed))
 }
 
+#[inline]
 pub(super) fn set_turn(chunk: &[AtomicU64], turn: u64) {
     if let Some(word) = chunk.get(TURN) {
         word.store(turn, Ordering::Relaxed);
@@ -55,6 +57,7 @@ pub(super) fn set_turn(chunk: &[AtomicU64], turn: u64) {
 }
 
 /// The chunk after this one, if it has one.
+#[inline]
 pub(super) fn next(chunk: &[AtomicU64]) -> Option<u32> {
     let next = chunk.get(NEXT)?.load(Ordering::Relaxed);
     u32::try_from(next.checked_sub(1)?).ok()
@@ -89,6 +92,7 @@ impl Cursor<'_> {
 
 impl<M: Memory> Ring<M> {
     /// A cursor at a position, if there is such a place.
+    #[inline]
     pub(super) fn cursor(&self, position: Position) -> Result<Cursor<'_>, Broken> {
         let words = self.chunk(position.chunk)?;
         if !(LINKS..=self.shape.chunk_words).contains(&position.offset) {
@@ -98,6 +102,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// The words of a chunk, as many as each has.
+    #[inline]
     pub(super) fn chunk(&self, index: u32) -> Result<&[AtomicU64], Broken> {
         if index >= self.shape.max_chunks {
             return Err(Broken("a link leads out of the queue"));
