@@ -13,12 +13,7 @@ fn name(kind: &str) -> String {
 type Theirs<T> = fn((String, fn() -> T)) -> bool;
 
 /// Creates a `T` by its name, has a child open it, create it anew in vain and use it, and unlinks it.
-fn check<T: ShmSafe>(
-    kind: &str,
-    new: fn() -> T,
-    theirs: Theirs<T>,
-    ours: impl FnOnce(&T),
-) {
+fn check<T: ShmSafe>(kind: &str, new: fn() -> T, theirs: Theirs<T>, ours: impl FnOnce(&T)) {
     let name = name(kind);
     let first = Shared::create_named(&name, new()).unwrap();
     assert!(Shared::create_named(&name, new()).map(drop).unwrap_err().is_already_exists());
