@@ -40,11 +40,6 @@ fn explore(parties: usize, operations: usize, kills: usize, limit: usize) {
     assert!(figures.complete || limit < usize::MAX);
 }
 
-/// How many states to visit where all of them take minutes.
-fn quick() -> usize {
-    if is_full() { usize::MAX } else { 500_000 }
-}
-
 /// Told by the environment: everything is to be visited, however long it takes.
 fn is_full() -> bool {
     std::env::var_os("MULTIPROC_MODEL").is_some_and(|value| value == "full")
