@@ -30,8 +30,16 @@ pub(crate) fn debug() -> Result<Vec<String>> {
 /// Runs the crates' own suites in release mode, where overflow, inlining and timing differ.
 pub(crate) fn release() -> Result<Vec<String>> {
     let excluded = ["--exclude", "multiproc-tests", "--exclude", "xtask"];
-    let mut args =
-        vec!["test", "--release", "--workspace", "--all-features", "--no-fail-fast", "--lib", "--tests"];
+    let mut args = vec![
+        "test",
+        "--release",
+        "--workspace",
+        "--all-features",
+        "--no-fail-fast",
+        "--lib",
+        "--tests",
+        "--examples",
+    ];
     args.extend(excluded);
     Ok(suite(&args)?.iter().map(|summary| format!("release: {summary}")).collect())
 }

@@ -130,7 +130,8 @@ fn panics_are_errors_of_their_task_alone() {
         };
         assert_eq!(message, "no 3");
         assert!(location.contains("pool.rs"), "{location}");
-        assert!(backtrace.contains("panics_are_errors"), "{backtrace}");
+        // Of a release build the closure's own name may be gone.
+        assert!(backtrace.contains("multiproc_process"), "{backtrace}");
         assert_eq!(pool.apply(3u32, |n| n), Ok(3));
         assert_eq!(pool.worker_ids(), before, "the worker goes on");
     });
