@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::shell::{Result, cargo, run_watched, succeeds};
+use crate::shell::{Result, cargo, run, run_watched, succeeds};
 
 /// Far above what a suite takes: a test that hangs is to end as a failure, not as a machine that is busy for ever.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -29,6 +29,8 @@ pub(crate) fn debug() -> Result<Vec<String>> {
 
 /// Runs the crates' own suites in release mode, where overflow, inlining and timing differ.
 pub(crate) fn release() -> Result<Vec<String>> {
+    // Some tests run them; a choice of targets leaves them out.
+    run(cargo(&["build", "--release", "--package", "multiproc", "--examples", "--all-features"]))?;
     let excluded = ["--exclude", "multiproc-tests", "--exclude", "xtask"];
     let mut args = vec![
         "test",
