@@ -116,6 +116,16 @@ struct Node {
     taken: Move,
 }
 
+/// Tells whether everything is to be visited, however long it takes: `MULTIPROC_MODEL=full` says so.
+pub fn is_full() -> bool {
+    std::env::var_os("MULTIPROC_MODEL").is_some_and(|value| value == "full")
+}
+
+/// How many states to visit where all of them take minutes.
+pub fn unless_full(limit: usize) -> usize {
+    if is_full() { usize::MAX } else { limit }
+}
+
 impl Explorer {
     /// A model of that many processes.
     pub fn new(processes: usize) -> Explorer {

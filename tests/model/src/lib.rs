@@ -23,5 +23,5 @@ mod explore;
 mod fiber;
 mod machine;
 
-pub use explore::{End, Explorer, Failure, Figures};
+pub use explore::{End, Explorer, Failure, Figures, is_full, unless_full};
 pub use machine::shared;

@@ -2,7 +2,7 @@
 #![cfg(all(multiproc_model, target_arch = "x86_64", target_os = "linux"))]
 #![cfg_attr(multiproc_model, expect(clippy::print_stdout, reason = "says what was tried"))]
 
-use multiproc_model::{Explorer, shared};
+use multiproc_model::{Explorer, is_full, shared};
 use multiproc_sync::Barrier;
 
 fn explore(parties: usize, operations: usize, kills: usize, limit: usize) {
@@ -38,11 +38,6 @@ fn explore(parties: usize, operations: usize, kills: usize, limit: usize) {
         .unwrap_or_else(|failure| panic!("{failure}"));
     println!("barrier: {parties} parties, {operations} operations, {kills} kills: {figures:?}");
     assert!(figures.complete || limit < usize::MAX);
-}
-
-/// Told by the environment: everything is to be visited, however long it takes.
-fn is_full() -> bool {
-    std::env::var_os("MULTIPROC_MODEL").is_some_and(|value| value == "full")
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![cfg(all(multiproc_model, target_arch = "x86_64", target_os = "linux"))]
 #![cfg_attr(multiproc_model, expect(clippy::print_stdout, reason = "says what was tried"))]
 
-use multiproc_model::{Explorer, shared};
+use multiproc_model::{Explorer, is_full, shared, unless_full};
 use multiproc_sync::{AcquireError, Condvar, Mutex, MutexGuard};
 
 /// Things that are put, and whoever takes one waits while there is none.
@@ -72,16 +72,6 @@ fn count_of(_: &Mutex<u64>) -> u64 {
     words[2].load(Ordering::Relaxed)
 }
 
-/// How many states to visit where all of them take minutes.
-fn quick() -> usize {
-    if is_full() { usize::MAX } else { 500_000 }
-}
-
-/// Told by the environment: everything is to be visited, however long it takes.
-fn is_full() -> bool {
-    std::env::var_os("MULTIPROC_MODEL").is_some_and(|value| value == "full")
-}
-
 #[test]
 fn one_puts_and_one_takes() {
     explore(1, 1, 1, 1, 0, usize::MAX);
@@ -91,9 +81,9 @@ fn one_puts_and_one_takes() {
 
 #[test]
 fn three_processes() {
-    explore(1, 2, 2, 1, 0, quick());
-    explore(2, 1, 1, 1, 0, quick());
-    explore(1, 2, 1, 1, 1, quick());
+    explore(1, 2, 2, 1, 0, unless_full(500_000));
+    explore(2, 1, 1, 1, 0, unless_full(500_000));
+    explore(1, 2, 1, 1, 1, unless_full(500_000));
     if is_full() {
         explore(1, 2, 2, 1, 1, usize::MAX);
         explore(1, 2, 1, 2, 2, usize::MAX);

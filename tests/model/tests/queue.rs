@@ -3,7 +3,7 @@
 
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
-use multiproc_model::{End, Explorer, shared};
+use multiproc_model::{End, Explorer, shared, unless_full};
 use multiproc_queue::ring::{
     Broken, Control, Fault, Memory, OutOfMemory, PutFault, Record, Ring, Shape, Sink,
 };
@@ -191,10 +191,6 @@ fn three_by_two_by_two() {
     explore(2, 1, 2, 1, 2, unless_full(1_000_000));
 }
 
-fn is_full() -> bool {
-    std::env::var_os("MULTIPROC_MODEL").is_some_and(|value| value == "full")
-}
-
 /// What each process of a model does.
 #[derive(Clone, Copy, Debug)]
 enum Part {
@@ -294,11 +290,6 @@ fn play(parts: &'static [Part], capacity: u32, kills: usize, limit: usize) {
     let figures = explorer.explore(program, check).unwrap_or_else(|failure| panic!("{parts:?}: {failure}"));
     println!("queue: {parts:?}, capacity {capacity}, {kills} kills: {figures:?}");
     assert!(figures.complete || limit < usize::MAX);
-}
-
-/// A limit for what would take too long on every run.
-fn unless_full(states: usize) -> usize {
-    if is_full() { usize::MAX } else { states }
 }
 
 #[test]

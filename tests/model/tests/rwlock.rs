@@ -4,7 +4,7 @@
 
 use multiproc_core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use multiproc_core::sync::thread;
-use multiproc_model::{Explorer, shared};
+use multiproc_model::{Explorer, is_full, shared, unless_full};
 use multiproc_sync::{AcquireError, RwLock};
 
 #[repr(C)]
@@ -59,16 +59,6 @@ fn explore(writers: usize, readers: usize, operations: usize, kills: usize, limi
     assert!(figures.complete || limit < usize::MAX);
 }
 
-/// How many states to visit where all of them take minutes.
-fn quick() -> usize {
-    if is_full() { usize::MAX } else { 500_000 }
-}
-
-/// Told by the environment: everything is to be visited, however long it takes.
-fn is_full() -> bool {
-    std::env::var_os("MULTIPROC_MODEL").is_some_and(|value| value == "full")
-}
-
 #[test]
 fn one_writes_and_one_reads() {
     explore(1, 1, 1, 0, usize::MAX);
@@ -78,9 +68,9 @@ fn one_writes_and_one_reads() {
 
 #[test]
 fn three_processes() {
-    explore(1, 2, 1, 0, quick());
-    explore(1, 2, 1, 1, quick());
-    explore(2, 1, 1, 1, quick());
+    explore(1, 2, 1, 0, unless_full(500_000));
+    explore(1, 2, 1, 1, unless_full(500_000));
+    explore(2, 1, 1, 1, unless_full(500_000));
     if is_full() {
         explore(1, 2, 1, 2, usize::MAX);
         explore(2, 1, 1, 2, usize::MAX);

@@ -5,7 +5,7 @@
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
 use multiproc_core::sync::thread;
-use multiproc_model::{End, Explorer, shared};
+use multiproc_model::{End, Explorer, is_full, shared, unless_full};
 use multiproc_sync::raw::{Monitor, Permits};
 
 #[repr(C)]
@@ -51,16 +51,6 @@ fn explore(processes: usize, total: i32, operations: usize, kills: usize, limit:
     assert!(figures.complete || limit < usize::MAX);
 }
 
-/// How many states to visit where all of them take minutes.
-fn quick() -> usize {
-    if is_full() { usize::MAX } else { 500_000 }
-}
-
-/// Told by the environment: everything is to be visited, however long it takes.
-fn is_full() -> bool {
-    std::env::var_os("MULTIPROC_MODEL").is_some_and(|value| value == "full")
-}
-
 #[test]
 fn two_processes() {
     explore(2, 1, 1, 0, usize::MAX);
@@ -70,8 +60,8 @@ fn two_processes() {
 
 #[test]
 fn three_processes() {
-    explore(3, 1, 1, 0, quick());
-    explore(3, 1, 1, 1, quick());
+    explore(3, 1, 1, 0, unless_full(500_000));
+    explore(3, 1, 1, 1, unless_full(500_000));
     if is_full() {
         explore(3, 1, 1, 2, usize::MAX);
         explore(3, 2, 1, 2, usize::MAX);
