@@ -42,13 +42,13 @@ pub(crate) enum Kind {
     #[error("its handles cannot travel: {0}")]
     Handles(io::Error),
     #[error("its handles: {error}")]
-    HandlesLost { error: io::Error, bytes: Vec<u8> },
+    HandlesLost { error: io::Error, bytes: Box<[u8]> },
     #[error("{0}")]
     OutOfMemory(io::Error),
     #[error("its shared memory was overwritten ({0}): something else wrote there, make another queue")]
     Corrupt(&'static str),
     #[error("{error}")]
-    Decode { error: DecodeError, bytes: Vec<u8> },
+    Decode { error: DecodeError, bytes: Box<[u8]> },
 }
 
 impl<T> PutError<T> {
@@ -174,7 +174,7 @@ impl GetError {
     /// Gives the bytes of a message that could not be decoded.
     pub fn into_bytes(self) -> Option<Vec<u8>> {
         match self.0 {
-            Kind::Decode { bytes, .. } | Kind::HandlesLost { bytes, .. } => Some(bytes),
+            Kind::Decode { bytes, .. } | Kind::HandlesLost { bytes, .. } => Some(bytes.into_vec()),
             _ => None,
         }
     }

@@ -61,6 +61,7 @@ mod channel;
 mod depot;
 #[cfg(not(any(loom, multiproc_model)))]
 mod error;
+mod kept;
 #[cfg(not(any(loom, multiproc_model)))]
 mod lease;
 #[cfg(not(any(loom, multiproc_model)))]

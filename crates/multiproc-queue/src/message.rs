@@ -8,7 +8,7 @@ use crate::depot::{Cargo, Depot, Fetched};
 use crate::error::{GetError, Kind};
 use crate::ring::{Batch, NoDeposit, Parcel, Record, Sink};
 use multiproc_core::Message;
-use multiproc_core::codec::{self, Encoded};
+use multiproc_core::codec::{self, Encoder};
 use multiproc_core::sys::fd::{is_same, with_descriptors};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,9 +18,10 @@ use std::sync::atomic::AtomicU64;
 /// A descriptor lies in the depot; other bytes are places of the queue's own, counted from 1.
 const CARRIED: u8 = 0;
 
-/// A message on its way in.
+/// What goes with a message on its way in.
 pub(crate) struct Outgoing<'a> {
-    pub(crate) bytes: Vec<u8>,
+    /// Where it ends in the encoder's bytes.
+    pub(crate) end: usize,
     load: Option<Load<'a>>,
 }
 
@@ -41,26 +42,26 @@ impl Parcel for Load<'_> {
 }
 
 impl<'a> Outgoing<'a> {
+    /// Looks at the message that was encoded last.
     #[inline]
     pub(crate) fn new(
-        encoded: Encoded,
+        encoder: &mut Encoder,
         memory: &Arc<OwnedFd>,
         depot: Option<&'a Depot>,
     ) -> Result<Outgoing<'a>, Kind> {
-        if encoded.fds.is_empty() {
-            return Ok(Outgoing { bytes: encoded.bytes, load: None });
-        }
-        Self::with_handles(encoded, memory, depot)
+        let load = if encoder.has_handles() { Some(Self::load(encoder, memory, depot)?) } else { None };
+        Ok(Outgoing { end: encoder.bytes().len(), load })
     }
 
     #[cold]
-    fn with_handles(
-        encoded: Encoded,
+    fn load(
+        encoder: &mut Encoder,
         memory: &Arc<OwnedFd>,
         depot: Option<&'a Depot>,
-    ) -> Result<Outgoing<'a>, Kind> {
+    ) -> Result<Load<'a>, Kind> {
+        let fds = encoder.take_fds();
         let depot = depot.ok_or(Kind::NamedHandles)?;
-        let Encoded { mut bytes, fds } = encoded;
+        let bytes = encoder.bytes();
         let [left, right] = depot.ends();
         let own = [memory, left, right];
         let mut carried = Vec::new();
@@ -77,12 +78,12 @@ impl<'a> Outgoing<'a> {
         }
         bytes.extend(count.to_le_bytes());
         let cargo = Cargo::new(carried).map_err(Kind::Handles)?;
-        Ok(Outgoing { bytes, load: Some(Load { cargo, depot }) })
+        Ok(Load { cargo, depot })
     }
 
-    pub(crate) fn record(&self) -> Record<'_> {
-        let parcel = self.load.as_ref().map(|load| load as &dyn Parcel);
-        Record { bytes: &self.bytes, parcel }
+    #[inline]
+    pub(crate) fn record<'b>(&'b self, bytes: &'b [u8]) -> Record<'b> {
+        Record { bytes, parcel: self.load.as_ref().map(|load| load as &dyn Parcel) }
     }
 }
 
@@ -95,12 +96,14 @@ pub(crate) struct Arrival<'a> {
 }
 
 impl<'a> Arrival<'a> {
+    #[inline]
     pub(crate) fn new(batch: &'a mut Batch, depot: Option<&'a Depot>) -> Arrival<'a> {
         Arrival { batch, depot, fetched: None }
     }
 
-    pub(crate) fn into_parts(self) -> (&'a Batch, Option<Fetched>) {
-        (self.batch, self.fetched)
+    #[inline]
+    pub(crate) fn into_fetched(self) -> Option<Fetched> {
+        self.fetched
     }
 
     fn depot(&self) -> io::Result<&'a Depot> {
@@ -166,7 +169,15 @@ pub(crate) fn decode<T: Message>(
         None => (bytes, Vec::new()),
         Some(fetched) => collect(bytes, fetched, own())?,
     };
-    codec::decode(bytes, fds).map_err(|error| GetError::new(Kind::Decode { error, bytes: bytes.to_vec() }))
+    match codec::decode(bytes, fds) {
+        Ok(value) => Ok(value),
+        Err(error) => Err(not_decoded(error, bytes)),
+    }
+}
+
+#[cold]
+fn not_decoded(error: codec::DecodeError, bytes: &[u8]) -> GetError {
+    GetError::new(Kind::Decode { error, bytes: bytes.into() })
 }
 
 /// The message's own bytes, and its descriptors.
@@ -181,7 +192,7 @@ fn collect(
     let (rest, count) = bytes.split_last_chunk::<4>().ok_or_else(wrong)?;
     let places = rest.len().checked_sub(u32::from_le_bytes(*count) as usize).ok_or_else(wrong)?;
     let (message, places) = rest.split_at(places);
-    let lost = |error| GetError::new(Kind::HandlesLost { error, bytes: message.to_vec() });
+    let lost = |error| GetError::new(Kind::HandlesLost { error, bytes: message.into() });
     let mut carried = fetched.and_then(|bundle| bundle.open()).map_err(lost)?.into_iter();
     let mut fds = Vec::with_capacity(places.len());
     for place in places {

@@ -1,15 +1,15 @@
 use crate::builder::{Builder, attach, fingerprint};
 use crate::depot::{Depot, Fetched};
 use crate::error::{GetError, Kind, PutError};
+use crate::kept::{self, BATCH, ENCODER};
 use crate::message::{self, Arrival, Outgoing};
 use crate::ring::{Anyone, Batch, Control, Leased, Peers, Record, Ring};
-use multiproc_core::codec;
+use multiproc_core::codec::Encoder;
 use multiproc_core::sys::clock::coarse_millis;
 use multiproc_core::{Deadline, Message};
 use multiproc_shm::arena::Arena;
 use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -51,29 +51,6 @@ struct Shared<T> {
     last_look: AtomicU64,
     left: Mutex<VecDeque<Result<T, GetError>>>,
     marker: PhantomData<fn(T) -> T>,
-}
-
-/// Buffers that are kept have at most so much room.
-const LARGEST_BUFFER: usize = 1 << 20;
-
-thread_local! {
-    /// What messages are encoded to; it is kept, since asking for memory takes longer than the rest.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// The buffer that messages are copied to; it is kept, since asking for memory takes longer than the rest.
-fn with_batch<R>(f: impl FnOnce(&mut Batch) -> R) -> R {
-    thread_local! {
-        static BATCH: RefCell<Batch> = RefCell::new(Batch::default());
-    }
-    BATCH.with(|batch| match batch.try_borrow_mut() {
-        Ok(mut batch) => {
-            batch.clear();
-            f(&mut batch)
-        }
-        // A `Deserialize` implementation gets from a queue itself.
-        Err(_) => f(&mut Batch::default()),
-    })
 }
 
 impl<T: Message> Queue<T> {
@@ -176,21 +153,33 @@ impl<T: Message> Queue<T> {
         timed_out: Kind,
         peers: &impl Peers,
     ) -> Result<(), PutError<T>> {
-        let message = match self.encode(BUFFER.take(), &value) {
-            Ok(message) => message,
-            Err(kind) => return Err(PutError::new(vec![value], kind)),
-        };
-        let result = self.shared.ring.put_among(&[message.record()], deadline, peers);
-        let len = message.bytes.len();
-        if message.bytes.capacity() <= LARGEST_BUFFER {
-            BUFFER.set(message.bytes);
+        let mut encoder = kept::take(&ENCODER);
+        let kind = self.put_encoded(&mut encoder, &value, deadline, timed_out, peers);
+        encoder.clear();
+        kept::put_back(&ENCODER, encoder);
+        match kind {
+            None => Ok(()),
+            Some(kind) => Err(PutError::new(vec![value], kind)),
         }
-        match result {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let kind = Kind::of(error.fault, timed_out, len, self.shared.max_bytes);
-                Err(PutError::new(vec![value], kind))
-            }
+    }
+
+    #[inline]
+    fn put_encoded(
+        &self,
+        encoder: &mut Encoder,
+        value: &T,
+        deadline: Deadline,
+        timed_out: Kind,
+        peers: &impl Peers,
+    ) -> Option<Kind> {
+        let message = match self.encode(encoder, value) {
+            Ok(message) => message,
+            Err(kind) => return Some(kind),
+        };
+        let bytes = &**encoder.bytes();
+        match self.shared.ring.put_among(&[message.record(bytes)], deadline, peers) {
+            Ok(()) => None,
+            Err(error) => Some(Kind::of(error.fault, timed_out, bytes.len(), self.shared.max_bytes)),
         }
     }
 
@@ -208,26 +197,46 @@ impl<T: Message> Queue<T> {
 
     /// Puts messages among peers.
     pub(crate) fn put_all(&self, mut values: Vec<T>, peers: &impl Peers) -> Result<(), PutError<T>> {
-        let encoded: Result<Vec<Outgoing<'_>>, Kind> =
-            values.iter().map(|value| self.encode(Vec::new(), value)).collect();
-        let encoded = match encoded {
-            Ok(encoded) => encoded,
-            Err(kind) => return Err(PutError::new(values, kind)),
-        };
-        let records: Vec<Record<'_>> = encoded.iter().map(Outgoing::record).collect();
+        let mut encoder = kept::take(&ENCODER);
+        let result = self.put_all_encoded(&mut encoder, &values, peers);
+        encoder.clear();
+        kept::put_back(&ENCODER, encoder);
+        result.map_err(|(done, kind)| PutError::new(values.split_off(done), kind))
+    }
+
+    /// Tells how many were put before the one that was not.
+    fn put_all_encoded(
+        &self,
+        encoder: &mut Encoder,
+        values: &[T],
+        peers: &impl Peers,
+    ) -> Result<(), (usize, Kind)> {
+        let messages: Result<Vec<Outgoing<'_>>, Kind> =
+            values.iter().map(|value| self.encode(encoder, value)).collect();
+        let messages = messages.map_err(|kind| (0, kind))?;
+        let bytes = &**encoder.bytes();
+        let starts = std::iter::once(0).chain(messages.iter().map(|message| message.end));
+        let records: Vec<Record<'_>> = messages
+            .iter()
+            .zip(starts)
+            .map(|(message, start)| message.record(&bytes[start..message.end]))
+            .collect();
         self.shared.ring.put_among(&records, Deadline::NEVER, peers).map_err(|error| {
             let len = records.get(error.done).map_or(0, |record| record.bytes.len());
-            let kind = Kind::of(error.fault, Kind::TimedOut, len, self.shared.max_bytes);
-            PutError::new(values.split_off(error.done), kind)
+            (error.done, Kind::of(error.fault, Kind::TimedOut, len, self.shared.max_bytes))
         })
     }
 
-    fn encode(&self, buffer: Vec<u8>, value: &T) -> Result<Outgoing<'_>, Kind> {
-        let encoded = codec::encode_message_in(buffer, value)?;
+    /// Encodes a message behind those before it.
+    #[inline]
+    fn encode(&self, encoder: &mut Encoder, value: &T) -> Result<Outgoing<'_>, Kind> {
         let shared = &*self.shared;
-        let message = Outgoing::new(encoded, shared.ring.memory().fd(), shared.depot.as_ref())?;
-        if message.bytes.len() as u64 > shared.max_bytes {
-            return Err(Kind::TooLarge { len: message.bytes.len(), max: shared.max_bytes });
+        let start = encoder.bytes().len();
+        encoder.encode(value)?;
+        let message = Outgoing::new(encoder, shared.ring.memory().fd(), shared.depot.as_ref())?;
+        let len = message.end - start;
+        if len as u64 > shared.max_bytes {
+            return Err(Kind::TooLarge { len, max: shared.max_bytes });
         }
         Ok(message)
     }
@@ -283,13 +292,22 @@ impl<T: Message> Queue<T> {
         if let Some(left) = self.left() {
             return left;
         }
-        with_batch(|batch| {
-            let (batch, fetched) = self.take(1, deadline, timed_out, peers, batch)?;
-            match batch.iter().next() {
-                Some((bytes, _)) => self.decode(bytes, fetched),
-                None => Err(GetError::new(Kind::Empty)),
-            }
-        })
+        let mut batch = kept::take(&BATCH);
+        let result = match self.take(1, deadline, timed_out, peers, &mut batch) {
+            Ok(fetched) => self.decode_first(&batch, fetched),
+            Err(error) => Err(error),
+        };
+        batch.clear();
+        kept::put_back(&BATCH, batch);
+        result
+    }
+
+    #[inline]
+    fn decode_first(&self, batch: &Batch, fetched: Option<Fetched>) -> Result<T, GetError> {
+        match batch.first() {
+            Some(bytes) => self.decode(bytes, fetched),
+            None => Err(GetError::new(Kind::Empty)),
+        }
     }
 
     /// Takes what is there, between one and `max` messages, in one step, waiting for the first.
@@ -310,42 +328,50 @@ impl<T: Message> Queue<T> {
         if let Some(left) = self.left() {
             return left.map(|value| vec![value]);
         }
-        with_batch(|batch| {
-            let (batch, mut fetched) = self.take(max, Deadline::NEVER, Kind::TimedOut, peers, batch)?;
-            let mut values = Vec::with_capacity(batch.len());
-            let mut messages = batch.iter().map(|(bytes, token)| {
-                // One that has handles is the last.
-                self.decode(bytes, token.and_then(|_| fetched.take()))
-            });
-            for message in &mut messages {
-                match message {
-                    Ok(value) => values.push(value),
-                    Err(error) if values.is_empty() => {
-                        self.leave(messages);
-                        return Err(error);
-                    }
-                    Err(error) => {
-                        self.leave(std::iter::once(Err(error)).chain(messages));
-                        break;
-                    }
-                }
-            }
-            Ok(values)
-        })
+        let mut batch = kept::take(&BATCH);
+        let result = self
+            .take(max, Deadline::NEVER, Kind::TimedOut, peers, &mut batch)
+            .and_then(|fetched| self.decode_all(&batch, fetched));
+        batch.clear();
+        kept::put_back(&BATCH, batch);
+        result
     }
 
-    fn take<'a>(
-        &'a self,
+    fn decode_all(&self, batch: &Batch, mut fetched: Option<Fetched>) -> Result<Vec<T>, GetError> {
+        let mut values = Vec::with_capacity(batch.len());
+        let mut messages = batch.iter().map(|(bytes, token)| {
+            // One that has handles is the last.
+            self.decode(bytes, token.and_then(|_| fetched.take()))
+        });
+        for message in &mut messages {
+            match message {
+                Ok(value) => values.push(value),
+                Err(error) if values.is_empty() => {
+                    self.leave(messages);
+                    return Err(error);
+                }
+                Err(error) => {
+                    self.leave(std::iter::once(Err(error)).chain(messages));
+                    break;
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    #[inline]
+    fn take(
+        &self,
         max: usize,
         deadline: Deadline,
         timed_out: Kind,
         peers: &impl Peers,
-        batch: &'a mut Batch,
-    ) -> Result<(&'a Batch, Option<Fetched>), GetError> {
+        batch: &mut Batch,
+    ) -> Result<Option<Fetched>, GetError> {
         let shared = &*self.shared;
         let mut arrival = Arrival::new(batch, shared.depot.as_ref());
         match shared.ring.take_among(max, deadline, peers, &mut arrival) {
-            Ok(()) => Ok(arrival.into_parts()),
+            Ok(()) => Ok(arrival.into_fetched()),
             Err(fault) => Err(GetError::new(Kind::of(fault, timed_out, 0, shared.max_bytes))),
         }
     }
@@ -365,19 +391,17 @@ impl<T: Message> Queue<T> {
         timed_out: Kind,
     ) -> Result<(Leased, Result<T, GetError>), GetError> {
         let shared = &*self.shared;
-        with_batch(|batch| {
-            let mut arrival = Arrival::new(batch, shared.depot.as_ref());
-            let leased = shared
-                .ring
-                .lease(deadline, &mut arrival)
-                .map_err(|fault| GetError::new(Kind::of(fault, timed_out, 0, shared.max_bytes)))?;
-            let (batch, fetched) = arrival.into_parts();
-            let value = match batch.iter().next() {
-                Some((bytes, _)) => self.decode(bytes, fetched),
-                None => Err(GetError::new(Kind::Empty)),
-            };
-            Ok((leased, value))
-        })
+        let mut batch = kept::take(&BATCH);
+        let mut arrival = Arrival::new(&mut batch, shared.depot.as_ref());
+        let leased = shared.ring.lease(deadline, &mut arrival);
+        let fetched = arrival.into_fetched();
+        let result = match leased {
+            Ok(leased) => Ok((leased, self.decode_first(&batch, fetched))),
+            Err(fault) => Err(GetError::new(Kind::of(fault, timed_out, 0, shared.max_bytes))),
+        };
+        batch.clear();
+        kept::put_back(&BATCH, batch);
+        result
     }
 
     /// Looks for dead processes that have leases, unless that was just done; tells whether it did.

@@ -26,16 +26,19 @@ pub(super) struct Entered {
 
 impl Entered {
     /// Begins an encode.
+    #[inline]
     pub(super) fn encode() -> Entered {
         Entered::enter(|trusted| trusted)
     }
 
     /// Begins a decode. One inside an untrusted decode is untrusted, whatever it says itself: the bytes that a
     /// `Deserialize` implementation hands on came from the same peer.
+    #[inline]
     pub(super) fn decode(trusted: bool) -> Entered {
         Entered::enter(|outer| Some(trusted && outer.unwrap_or(true)))
     }
 
+    #[inline]
     fn enter(trust: impl FnOnce(Option<bool>) -> Option<bool>) -> Entered {
         let before = CALL.get();
         // A nested call inherits the floor, or a chain of them would have no bound.
@@ -46,6 +49,7 @@ impl Entered {
 }
 
 impl Drop for Entered {
+    #[inline]
     fn drop(&mut self) {
         CALL.set(self.before);
     }

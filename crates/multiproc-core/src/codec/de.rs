@@ -65,14 +65,14 @@ pub fn decode_with<T: DeserializeOwned>(
         max_memory,
         limits,
     };
-    let value = T::deserialize(&mut deserializer)?;
-    if !deserializer.input.is_empty() {
-        return Err(DecodeKind::Trailing(deserializer.input.len()).into());
+    // One variable that is returned: what was made is not moved.
+    let mut result = T::deserialize(&mut deserializer);
+    if result.is_ok()
+        && let Some(error) = deserializer.left_over()
+    {
+        result = Err(error);
     }
-    if deserializer.handles_left > 0 {
-        return Err(DecodeKind::HandlesLeft(deserializer.handles_left).into());
-    }
-    Ok(value)
+    result
 }
 
 /// Reads postcard's format within limits.
@@ -91,6 +91,18 @@ pub(super) struct Deserializer<'de> {
 }
 
 impl<'de> Deserializer<'de> {
+    /// The error for what the value did not use up.
+    #[inline]
+    fn left_over(&self) -> Option<DecodeError> {
+        if !self.input.is_empty() {
+            return Some(DecodeKind::Trailing(self.input.len()).into());
+        }
+        if self.handles_left > 0 {
+            return Some(DecodeKind::HandlesLeft(self.handles_left).into());
+        }
+        None
+    }
+
     #[inline]
     fn byte(&mut self) -> Result<u8, DecodeError> {
         match self.input.split_first() {

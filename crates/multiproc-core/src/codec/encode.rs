@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Room for most messages without a second allocation.
 const FIRST_CAPACITY: usize = 128;
 
+/// The largest buffer that an [`Encoder`] keeps.
+const LARGEST_KEPT: usize = 1 << 20;
+
 /// The longest message that a debug build decodes again: the check must not be felt.
 const CHECKED_LEN: usize = 64 << 10;
 
@@ -36,16 +39,9 @@ pub struct Encoded {
 /// # Ok::<(), multiproc_core::codec::EncodeError>(())
 /// ```
 pub fn encode<T: serde::Serialize + ?Sized>(value: &T) -> Result<Encoded, EncodeError> {
-    encode_in(Vec::with_capacity(FIRST_CAPACITY), value)
-}
-
-/// Encodes into the room of `buffer`, which is emptied first.
-fn encode_in<T: serde::Serialize + ?Sized>(mut buffer: Vec<u8>, value: &T) -> Result<Encoded, EncodeError> {
-    buffer.clear();
-    let entered = Entered::encode();
-    let mut serializer = Serializer::new(entered.floor, buffer);
-    value.serialize(&mut serializer)?;
-    serializer.finish()
+    let mut encoder = Encoder { serializer: Serializer::new(Vec::with_capacity(FIRST_CAPACITY)) };
+    encoder.append(value)?;
+    Ok(encoder.into_message())
 }
 
 /// Encodes a value, and in debug builds makes sure that its type can be decoded again.
@@ -66,22 +62,110 @@ fn encode_in<T: serde::Serialize + ?Sized>(mut buffer: Vec<u8>, value: &T) -> Re
 /// # Ok::<(), multiproc_core::codec::EncodeError>(())
 /// ```
 pub fn encode_message<T: Message>(value: &T) -> Result<Encoded, EncodeError> {
-    encode_message_in(Vec::with_capacity(FIRST_CAPACITY), value)
+    let mut encoder = Encoder { serializer: Serializer::new(Vec::with_capacity(FIRST_CAPACITY)) };
+    encoder.encode(value)?;
+    Ok(encoder.into_message())
 }
 
-/// Does the same as [`encode_message`] in the room of `buffer`, for callers that encode often.
+/// A buffer that messages are encoded to behind each other, for callers that encode often.
 ///
-/// The buffer is emptied first, and is the message's afterwards; of an error nothing of it comes back.
+/// # Examples
 ///
-/// # Errors
+/// ```
+/// use multiproc_core::codec::Encoder;
 ///
-/// As [`encode_message`].
-pub fn encode_message_in<T: Message>(buffer: Vec<u8>, value: &T) -> Result<Encoded, EncodeError> {
-    let encoded = encode_in(buffer, value)?;
-    if cfg!(debug_assertions) && encoded.fds.is_empty() && encoded.bytes.len() <= CHECKED_LEN {
-        check_once::<T>(&encoded.bytes)?;
+/// let mut encoder = Encoder::default();
+/// encoder.encode(&300u32)?;
+/// encoder.encode(&true)?;
+/// assert_eq!(*encoder.bytes(), [0xac, 0x02, 1]);
+/// # Ok::<(), multiproc_core::codec::EncodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Encoder {
+    serializer: Serializer,
+}
+
+impl Encoder {
+    /// Encodes a value as [`encode_message`] does, behind what was encoded before.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_message`]; then nothing is added.
+    #[inline]
+    pub fn encode<T: Message>(&mut self, value: &T) -> Result<(), EncodeError> {
+        let start = self.serializer.out.len();
+        self.append(value)?;
+        if cfg!(debug_assertions) {
+            self.check::<T>(start)?;
+        }
+        Ok(())
     }
-    Ok(encoded)
+
+    #[inline]
+    fn append<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        let start = self.serializer.out.len();
+        let entered = Entered::encode();
+        self.serializer.begin(entered.floor);
+        let result = match value.serialize(&mut self.serializer) {
+            Ok(()) => self.serializer.finish(),
+            Err(error) => Err(error),
+        };
+        if result.is_err() {
+            self.serializer.out.truncate(start);
+            self.serializer.fds.clear();
+        }
+        result
+    }
+
+    #[cold]
+    fn check<T: Message>(&mut self, start: usize) -> Result<(), EncodeError> {
+        let message = &self.serializer.out[start..];
+        if !self.serializer.fds.is_empty() || message.len() > CHECKED_LEN {
+            return Ok(());
+        }
+        let result = check_once::<T>(message);
+        if result.is_err() {
+            self.serializer.out.truncate(start);
+        }
+        result
+    }
+
+    /// The messages since the last [`clear`](Self::clear).
+    #[inline]
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.serializer.out
+    }
+
+    /// Tells whether descriptors must travel beside the last message.
+    #[inline]
+    pub fn has_handles(&self) -> bool {
+        !self.serializer.fds.is_empty()
+    }
+
+    /// Takes the descriptors that must travel beside the last message.
+    #[inline]
+    pub fn take_fds(&mut self) -> Vec<Arc<OwnedFd>> {
+        std::mem::take(&mut self.serializer.fds)
+    }
+
+    /// Forgets the messages, and gives back a buffer of more than 1 MiB.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.serializer.out.clear();
+        if self.serializer.out.capacity() > LARGEST_KEPT {
+            self.serializer.out = Vec::new();
+        }
+    }
+
+    fn into_message(self) -> Encoded {
+        Encoded { bytes: self.serializer.out, fds: self.serializer.fds }
+    }
+}
+
+impl Default for Encoder {
+    fn default() -> Encoder {
+        Encoder { serializer: Serializer::new(Vec::new()) }
+    }
 }
 
 /// Decodes `bytes` again if no message of this type has passed yet.

@@ -31,7 +31,7 @@ mod ser;
 mod varint;
 
 pub use de::{decode, decode_with};
-pub use encode::{Encoded, encode, encode_message, encode_message_in};
+pub use encode::{Encoded, Encoder, encode, encode_message};
 pub use error::{DecodeError, EncodeError};
 pub use handle::{Carried, is_trusted};
 pub use limits::Limits;

@@ -1,4 +1,3 @@
-use super::Encoded;
 use super::byte::{Byte, is_byte};
 use super::call::stack_address;
 use super::compound::{Counted, Fields};
@@ -15,9 +14,11 @@ use std::{os::fd::OwnedFd, sync::Arc};
 const MAX_RESERVE: usize = 1 << 20;
 
 /// Writes postcard's format, and collects handles beside it.
+#[derive(Debug)]
 pub(super) struct Serializer {
     pub(super) out: Vec<u8>,
-    fds: Vec<Arc<OwnedFd>>,
+    /// The handles of the message that was begun last.
+    pub(super) fds: Vec<Arc<OwnedFd>>,
     depth: usize,
     stack_floor: usize,
     /// An element failed: should its `Serialize` implementation go on nonetheless, the message is worthless.
@@ -25,15 +26,24 @@ pub(super) struct Serializer {
 }
 
 impl Serializer {
-    pub(super) fn new(stack_floor: usize, out: Vec<u8>) -> Serializer {
-        Serializer { out, fds: Vec::new(), depth: 0, stack_floor, failed: false }
+    pub(super) fn new(out: Vec<u8>) -> Serializer {
+        Serializer { out, fds: Vec::new(), depth: 0, stack_floor: 0, failed: false }
     }
 
-    pub(super) fn finish(self) -> Result<Encoded, EncodeError> {
-        if self.failed {
-            return Err(EncodeKind::ErrorIgnored.into());
+    /// Begins a message, whatever became of the one before.
+    #[inline]
+    pub(super) fn begin(&mut self, stack_floor: usize) {
+        if !self.fds.is_empty() {
+            self.fds.clear();
         }
-        Ok(Encoded { bytes: self.out, fds: self.fds })
+        self.depth = 0;
+        self.stack_floor = stack_floor;
+        self.failed = false;
+    }
+
+    #[inline]
+    pub(super) fn finish(&self) -> Result<(), EncodeError> {
+        if self.failed { Err(EncodeKind::ErrorIgnored.into()) } else { Ok(()) }
     }
 
     #[inline]

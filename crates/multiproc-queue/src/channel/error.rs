@@ -131,7 +131,7 @@ impl ChannelRecvError {
     /// Gives the bytes of a message that could not be decoded.
     pub fn into_bytes(self) -> Option<Vec<u8>> {
         match self.0 {
-            Kind::Decode { bytes, .. } => Some(bytes),
+            Kind::Decode { bytes, .. } => Some(bytes.into_vec()),
             _ => None,
         }
     }

@@ -43,6 +43,7 @@ mod memory;
 mod peers;
 mod position;
 mod put;
+mod spin;
 mod take;
 mod trim;
 
@@ -59,12 +60,14 @@ pub use take::{Batch, Sink};
 pub struct Ring<M> {
     memory: M,
     shape: Shape,
+    /// For messages and for room, as this process has learned.
+    spin: [spin::Spin; 2],
 }
 
 impl<M: Memory> Ring<M> {
     /// A ring over memory that [`prepare`](Self::prepare) has filled in, here or elsewhere.
     pub fn attach(memory: M, shape: Shape) -> Ring<M> {
-        Ring { memory, shape }
+        Ring { memory, shape, spin: [const { spin::Spin::new() }; 2] }
     }
 
     /// Fills in zeroed memory, before anybody else can see it.

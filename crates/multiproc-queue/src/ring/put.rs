@@ -186,6 +186,11 @@ impl<M: Memory> Ring<M> {
                 }
                 Err(fault) => return fail(fault),
             };
+            if !deadline.has_passed()
+                && self.spin[1].wait(32, || self.has_much_room(seen) || self.is_closed())
+            {
+                continue;
+            }
             // No lock is held: the consumers make room. Whenever a sleep ends it is tried again, whatever is seen.
             let has_looked = Cell::new(false);
             let has_room = control.head.cell.wait(
@@ -226,6 +231,15 @@ impl<M: Memory> Ring<M> {
         }
         *sweep = Sweep::default();
         if leftovers.is_some() { Swept::Never } else { Swept::Wait }
+    }
+
+    /// Tells whether so much was taken since that going on pays: two who follow each other record by record only take
+    /// each other's cache lines away.
+    fn has_much_room(&self, seen: Seen) -> bool {
+        const MUCH: u32 = 16;
+        let head = Position::unpack(self.memory.control().head.cell.read());
+        let taken = head.count.wrapping_sub(Position::unpack(seen.head).count);
+        taken >= MUCH.min(self.shape.capacity.div_ceil(4))
     }
 
     fn has_changed(&self, seen: Seen) -> bool {
@@ -374,6 +388,7 @@ impl<M: Memory> Ring<M> {
         Ok(Ok(()))
     }
 
+    #[inline]
     fn write_word<'a>(&'a self, at: &mut Cursor<'a>, word: u64) -> Result<Result<(), Stop>, Broken> {
         if let Err(stop) = self.make_room(at)? {
             return Ok(Err(stop));

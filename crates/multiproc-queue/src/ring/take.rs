@@ -3,6 +3,7 @@ use super::put::{Fault, header};
 use super::{Anyone, Broken, Memory, Peers, Position, Ring};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
+use zerocopy::IntoBytes;
 
 /// Where taken records go.
 ///
@@ -41,11 +42,15 @@ pub trait Sink {
     fn forget(&mut self);
 }
 
+/// The most words that a [`Batch`] keeps room for.
+const LARGEST_KEPT: usize = (1 << 20) / 8;
+
 /// Records that were taken together.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    bytes: Vec<u8>,
-    /// Where each record ends, and its token.
+    /// Each record begins with a word of its own.
+    words: Vec<u64>,
+    /// Where each record ends, in bytes, and its token.
     ends: Vec<(usize, Option<u64>)>,
 }
 
@@ -60,36 +65,46 @@ impl Batch {
         self.ends.is_empty()
     }
 
-    /// The records in their order: bytes, and the number that their handles are kept under.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<u64>)> {
-        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| end.next_multiple_of(8)));
-        self.ends.iter().zip(starts).map(|((end, token), start)| (&self.bytes[start..*end], *token))
+    /// The first record.
+    #[inline]
+    pub fn first(&self) -> Option<&[u8]> {
+        let (end, _) = self.ends.first()?;
+        self.words.as_bytes().get(..*end)
     }
 
-    /// Forgets the records and keeps a buffer of ordinary size.
+    /// The records in their order: bytes, and the number that their handles are kept under.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<u64>)> {
+        let bytes = self.words.as_bytes();
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| end.next_multiple_of(8)));
+        self.ends.iter().zip(starts).map(|((end, token), start)| (&bytes[start..*end], *token))
+    }
+
+    /// Forgets the records, and gives back a buffer of more than 1 MiB.
+    #[inline]
     pub fn clear(&mut self) {
         self.forget();
-        self.bytes.shrink_to(1 << 20);
+        if self.words.capacity() > LARGEST_KEPT {
+            self.words = Vec::new();
+        }
     }
 }
 
 impl Sink for Batch {
+    #[inline]
     fn begin(&mut self, len: usize, token: Option<u64>) {
-        self.bytes.reserve(len.next_multiple_of(8));
-        self.ends.push((self.bytes.len() + len, token));
+        self.words.reserve(len.div_ceil(8));
+        self.ends.push((self.words.len() * 8 + len, token));
     }
 
+    #[inline]
     fn words(&mut self, words: &[AtomicU64]) {
-        let start = self.bytes.len();
-        self.bytes.resize(start + words.len() * 8, 0);
         // RING: Relaxed; the tail behind these words was read with Acquire.
-        for (bytes, word) in self.bytes[start..].as_chunks_mut::<8>().0.iter_mut().zip(words) {
-            *bytes = word.load(Ordering::Relaxed).to_le_bytes();
-        }
+        self.words.extend(words.iter().map(|word| word.load(Ordering::Relaxed).to_le()));
     }
 
+    #[inline]
     fn forget(&mut self) {
-        self.bytes.clear();
+        self.words.clear();
         self.ends.clear();
     }
 }
@@ -159,6 +174,11 @@ impl<M: Memory> Ring<M> {
             if is_over {
                 return Err(Fault::Closed);
             }
+            if !deadline.has_passed()
+                && self.spin[0].wait(1, || control.tail.cell.read() != tail || self.is_closed())
+            {
+                continue;
+            }
             let has_more = control.tail.cell.wait(
                 &control.bell,
                 deadline,
@@ -201,7 +221,9 @@ impl<M: Memory> Ring<M> {
             return Err(Broken("it holds more than its capacity").into());
         }
         let mut at = self.cursor(head)?;
-        let tail = self.cursor(Position::unpack(seen))?;
+        let tail = Position::unpack(seen);
+        let tail =
+            if tail.chunk == head.chunk { Cursor { offset: tail.offset, ..at } } else { self.cursor(tail)? };
         let mut count = head.count;
         let mut with_handles = None;
         for _ in 0..(available as usize).min(max) {
@@ -265,6 +287,7 @@ impl<M: Memory> Ring<M> {
         Ok(token)
     }
 
+    #[inline]
     fn read_word<'a>(&'a self, at: &mut Cursor<'a>) -> Result<u64, Broken> {
         self.go_on(at)?;
         let word = at.words[at.offset as usize].load(Ordering::Relaxed);

@@ -1,0 +1,117 @@
+//! Waiting awake for a moment, as long as that pays.
+//!
+//! A message that comes within a few microseconds is not worth a sleep, which takes both sides that long. Where the other
+//! one runs on another core it comes so soon or late; where both share a core it cannot come before this one gives the
+//! core away. Nobody knows which it is, so it is learned from each wait:
+//!
+//! - Looking again and again is tried about twice as long as it last took, and half as long after it was in vain.
+//! - Then the core is offered to others. Where that brings what is waited for, looking before it is given up; where it
+//!   is in vain, or others take the core for long, it is not offered for a while.
+//! - Two who wait for each other asleep never learn that they need not. So now and then one looks as long as a sleep
+//!   takes, and the more seldom the more often that was in vain.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// What one process has learned about one kind of wait.
+#[derive(Debug)]
+pub(super) struct Spin {
+    /// How often the next wait looks.
+    looks: AtomicU32,
+    /// How many waits it is until the core is offered again.
+    aloof: AtomicU32,
+    /// How many waits it is until the next long look, and how many there were between the last two.
+    rest: AtomicU32,
+    interval: AtomicU32,
+}
+
+/// So many looks, of some 20 ns each, find out whether things have changed.
+const FEWEST: u32 = 32;
+/// So many take as long as a sleep and its end.
+const MOST: u32 = 2048;
+/// How many waits there are between long looks.
+const OFTEN: u32 = 8;
+const SELDOM: u32 = 1 << 14;
+/// For how many waits the core is not offered after that was in vain, and after others took it for long.
+const SHORT: u32 = 16;
+const LONG: u32 = 4096;
+/// What is long for that.
+const SLICE: Duration = Duration::from_micros(200);
+
+impl Spin {
+    pub(super) const fn new() -> Spin {
+        Spin {
+            looks: AtomicU32::new(FEWEST),
+            aloof: AtomicU32::new(0),
+            rest: AtomicU32::new(OFTEN),
+            interval: AtomicU32::new(OFTEN),
+        }
+    }
+
+    /// Looks for a while whether it is `ready`, and tells whether it was.
+    #[inline]
+    pub(super) fn wait(&self, pause: u32, ready: impl Fn() -> bool) -> bool {
+        // A model has no time that could pass.
+        if cfg!(any(loom, multiproc_model)) {
+            return false;
+        }
+        // Relaxed, here and below: a guess, and threads that overwrite each other's guess learn all the same.
+        let looks = self.looks.load(Ordering::Relaxed);
+        let is_long = looks < MOST && self.is_time_for_a_long_look();
+        let most = if is_long { MOST } else { looks } / pause;
+        for look in 0..most {
+            if ready() {
+                self.has_found(looks, look * pause, is_long);
+                return true;
+            }
+            for _ in 0..pause {
+                std::hint::spin_loop();
+            }
+        }
+        if is_long {
+            let interval = self.interval.load(Ordering::Relaxed);
+            self.interval.store((interval * 2).min(SELDOM), Ordering::Relaxed);
+        }
+        self.offer_core(looks, ready)
+    }
+
+    fn is_time_for_a_long_look(&self) -> bool {
+        let rest = self.rest.load(Ordering::Relaxed);
+        let is_time = rest == 0;
+        let next = if is_time { self.interval.load(Ordering::Relaxed) } else { rest - 1 };
+        self.rest.store(next, Ordering::Relaxed);
+        is_time
+    }
+
+    fn has_found(&self, looks: u32, look: u32, is_long: bool) {
+        if is_long {
+            self.interval.store(OFTEN, Ordering::Relaxed);
+        }
+        let wanted = (look * 2).clamp(FEWEST, MOST);
+        if wanted != looks {
+            self.looks.store((looks * 7 + wanted).div_ceil(8), Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn offer_core(&self, looks: u32, ready: impl Fn() -> bool) -> bool {
+        let aloof = self.aloof.load(Ordering::Relaxed);
+        if aloof > 0 {
+            self.aloof.store(aloof - 1, Ordering::Relaxed);
+            self.looks.store((looks / 2).max(FEWEST), Ordering::Relaxed);
+            return false;
+        }
+        let before = Instant::now();
+        std::thread::yield_now();
+        let is_ready = ready();
+        if is_ready {
+            // Neither side needs to look while the other one cannot run.
+            self.looks.store(looks / 2, Ordering::Relaxed);
+        } else {
+            let was_long = before.elapsed() > SLICE;
+            self.aloof.store(if was_long { LONG } else { SHORT }, Ordering::Relaxed);
+            self.looks.store((looks / 2).max(FEWEST), Ordering::Relaxed);
+        }
+        is_ready
+    }
+}
