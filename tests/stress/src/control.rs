@@ -54,7 +54,7 @@ pub(crate) struct Seat {
     pub(crate) first: AtomicU64,
 }
 
-/// The driver's page; fresh for every point.
+/// The driver's page; as new for every point.
 #[derive(Debug, Default, ShmSafe)]
 #[repr(C)]
 pub(crate) struct Control {
@@ -77,6 +77,19 @@ pub(crate) const HOLDER_DONE: u32 = u32::MAX;
 pub(crate) const ALL_GATES: u32 = u32::MAX;
 
 impl Control {
+    /// Makes it as new; nobody looks at it.
+    pub(crate) fn clear(&self) {
+        for word in [&self.stage, &self.gate, &self.holder, &self.victim, &self.recoverer] {
+            word.store(0, Ordering::Release);
+        }
+        for seat in &self.seats {
+            seat.step.store(0, Ordering::Release);
+            seat.deaths.store(0, Ordering::Release);
+            seat.operations.store(0, Ordering::Release);
+            seat.first.store(0, Ordering::Release);
+        }
+    }
+
     /// Moves everybody on to a stage.
     pub(crate) fn enter(&self, stage: u32) {
         set(&self.stage, stage);

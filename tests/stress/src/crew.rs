@@ -29,11 +29,21 @@ pub(crate) enum Part {
     Newcomer { relieves: bool },
 }
 
+/// Whose sleeps are bounded as in production. All others sleep until they are woken, so that no time-out hides a lost
+/// wake-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    Nobody,
+    /// Of those who come after the death: nobody was there to hear it.
+    Newcomers,
+    Everybody,
+}
+
 /// The survivors, and who else lives at one point; all of them are gone when this is dropped.
 pub(crate) struct Crew<'a> {
     pub(crate) control: &'a Control,
     pub(crate) stage: &'a dyn Stage,
-    is_unbounded: bool,
+    bound: Bound,
     survivors: Vec<Survivor>,
     others: Vec<Pid>,
 }
@@ -54,17 +64,29 @@ impl<'a> Crew<'a> {
         is_pause: bool,
     ) -> Crew<'a> {
         // A pause is where a bounded sleep could take the living for dead, so there they are as in production.
-        let is_unbounded = !is_pause && !scenario.needs_bound();
-        Crew { control, stage, is_unbounded, survivors: Vec::new(), others: Vec::new() }
+        let bound = match scenario.needs_bound() {
+            _ if is_pause => Bound::Everybody,
+            true => Bound::Newcomers,
+            false => Bound::Nobody,
+        };
+        Crew { control, stage, bound, survivors: Vec::new(), others: Vec::new() }
     }
 
     /// Starts a survivor.
     pub(crate) fn add(&mut self, part: Part) {
         let seat = if part == Part::Holder { HOLDER } else { self.survivors.len() };
-        let (control, stage, is_unbounded) = (self.control, self.stage, self.is_unbounded);
+        let (control, stage) = (self.control, self.stage);
+        let comes_before = matches!(part, Part::Holder | Part::Sleeper);
+        // Who sleeps when another dies must hear it; who comes later may have to look.
+        let (first, later) = match self.bound {
+            Bound::Nobody => (true, true),
+            Bound::Newcomers => (comes_before, false),
+            Bound::Everybody => (false, false),
+        };
         let pid = os::spawn(|| {
-            sleep_without_bound(is_unbounded);
-            survive(part, control, stage, seat);
+            os::roam();
+            sleep_without_bound(first);
+            survive(part, control, stage, seat, || sleep_without_bound(later));
         });
         self.survivors.push(Survivor { pid, seat, part, end: None });
     }
@@ -77,7 +99,7 @@ impl<'a> Crew<'a> {
         is_unbounded: bool,
         body: impl FnOnce(&Control, &dyn Stage),
     ) -> Result<Pid, String> {
-        let is_unbounded = is_unbounded || self.is_unbounded;
+        let is_unbounded = is_unbounded || self.bound == Bound::Nobody;
         let (control, stage) = (self.control, self.stage);
         let pid = os::spawn(|| {
             sleep_without_bound(is_unbounded);
@@ -180,7 +202,8 @@ impl Drop for Crew<'_> {
     }
 }
 
-fn survive(part: Part, control: &Control, stage: &dyn Stage, who: usize) {
+/// The body of a survivor; `is_through` is called when it has done its first operation.
+fn survive(part: Part, control: &Control, stage: &dyn Stage, who: usize, is_through: impl FnOnce()) {
     let seat = &control.seats[who];
     seat.step.store(step::ENTERED, Ordering::Release);
     match part {
@@ -214,6 +237,7 @@ fn survive(part: Part, control: &Control, stage: &dyn Stage, who: usize) {
             }
         }
     }
+    is_through();
     seat.step.store(step::THROUGH, Ordering::Release);
     control.await_stage(stage::WORK);
     for _ in 0..OPERATIONS {

@@ -1,6 +1,6 @@
 //! Kills processes at every instruction of an operation, and looks at what the others make of it.
 //!
-//! For every scenario the victim's instructions are counted once. Then, for each of them, a fresh victim does so many
+//! For every scenario the victim's instructions are counted once. Then, for each of them, a fresh victim comes so far
 //! under `ptrace` and is killed there; the others, real processes that sleep *without bound*, so that no time-out
 //! hides a lost wake-up, must go on by themselves and do a hundred operations each, within a second; and what is
 //! shared must be as if the victim's operation had happened or had not. The same with a pause in the place of the
@@ -9,11 +9,13 @@
 //! Protocols that are known to be wrong run as controls, and must be caught: a stepper that catches nothing proves
 //! nothing.
 //!
-//! `cargo xtask stress` runs it; `--minutes n` gives it time, `--only text` chooses by name.
+//! `cargo xtask stress` runs all of it, at every instruction; `--minutes n` spreads what fits into that time evenly,
+//! `--only text` chooses by name.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
 
 mod control;
 mod crew;
+mod lanes;
 mod leftovers;
 mod memory;
 mod os;
@@ -22,14 +24,14 @@ mod run;
 mod scenario;
 mod scenarios;
 mod storm;
+mod travel;
 
+use point::Desk;
 use run::{Budget, Report, catch, gather, heads, try_out};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// How long it takes if nobody says, in minutes.
-const MINUTES: f64 = 2.0;
-/// What each deed gets of the time.
+/// What each deed gets of the time, if it is bounded.
 const KILLS: f64 = 0.6;
 const PAUSES: f64 = 0.15;
 const DOUBLES: f64 = 0.25;
@@ -39,21 +41,22 @@ const STORMS: f64 = 0.1;
 const CONTROL: Duration = Duration::from_secs(60);
 
 struct Options {
-    minutes: f64,
+    /// As long as it takes, if nobody says.
+    time: Option<Duration>,
     only: String,
     lists: bool,
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { minutes: MINUTES, only: String::new(), lists: false };
+    let mut options = Options { time: None, only: String::new(), lists: false };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--minutes" => {
-                let minutes = args.next().and_then(|minutes| minutes.parse().ok());
-                options.minutes = minutes
-                    .filter(|minutes| (0.0..=10_000.0).contains(minutes))
-                    .ok_or("`--minutes` wants a number")?;
+                let minutes = args.next().and_then(|minutes| minutes.parse::<f64>().ok());
+                let minutes = minutes.filter(|minutes| (0.0..=10_000.0).contains(minutes));
+                let minutes = minutes.ok_or("`--minutes` wants a number")?;
+                options.time = Some(Duration::from_secs_f64(minutes * 60.0));
             }
             "--only" => options.only = args.next().ok_or("`--only` wants a part of a name")?,
             "--list" => options.lists = true,
@@ -86,13 +89,19 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let started = Instant::now();
-    let time = Duration::from_secs_f64(options.minutes * 60.0);
+    let desk = match Desk::new() {
+        Ok(desk) => desk,
+        Err(error) => {
+            eprintln!("error: no memory for the driver: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let (controls, sound): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|scenario| scenario.is_control());
 
     let mut missed = 0;
     for scenario in &controls {
         let began = Instant::now();
-        let (tried, caught) = catch(&**scenario, CONTROL);
+        let (tried, caught) = catch(&desk, &**scenario, CONTROL);
         missed += usize::from(caught.is_none());
         let word = caught.map_or("NOT CAUGHT".to_owned(), |failure| format!("caught by {failure}"));
         println!(
@@ -102,32 +111,35 @@ fn main() -> ExitCode {
         );
     }
 
-    let stepping = if options.only.is_empty() { time.mul_f64(1.0 - STORMS) } else { time };
+    let mut storms = scenarios::storms();
+    storms.retain(|(name, _)| format!("storm: {name}").contains(&options.only));
+    let share = if sound.is_empty() { 1.0 } else { STORMS };
+    let stepping = options.time.map(|time| if storms.is_empty() { time } else { time.mul_f64(1.0 - share) });
     let mut total = Report::default();
     println!("{}", heads());
     for (at, scenario) in sound.iter().enumerate() {
         // What one has not used is the others'.
-        let left = stepping.saturating_sub(started.elapsed()) / (sound.len() - at) as u32;
-        let budget = Budget {
-            kills: left.mul_f64(KILLS),
-            pauses: left.mul_f64(PAUSES),
-            doubles: left.mul_f64(DOUBLES),
-        };
-        let report = try_out(&**scenario, budget);
-        println!("{:<44} {report}", scenario.name());
+        let left = stepping.map(|time| time.saturating_sub(started.elapsed()) / (sound.len() - at) as u32);
+        let part = |share| left.map(|left| left.mul_f64(share));
+        let budget = Budget { kills: part(KILLS), pauses: part(PAUSES), doubles: part(DOUBLES) };
+        let began = Instant::now();
+        let report = try_out(&desk, &**scenario, budget);
+        println!("{:<44} {report} {:>6.1}", scenario.name(), began.elapsed().as_secs_f64());
         gather(&report.failures).iter().for_each(|failure| println!("    {failure}"));
         total.include(report);
     }
-    let mut storms = scenarios::storms();
-    storms.retain(|(name, _)| format!("storm: {name}").contains(&options.only));
     let (mut kills, mut broken) = (0, 0);
     for (name, storm) in &storms {
-        let came = storm(time.mul_f64(STORMS) / storms.len() as u32);
+        let came = storm(options.time.map(|time| time.mul_f64(share) / storms.len() as u32));
         println!("storm: {name}: {came}");
         kills += came.kills;
         broken += usize::from(came.failure.is_some());
     }
-    println!("{:<44} {total}", format!("total of {} scenarios", sound.len()));
+    println!(
+        "{:<44} {total} {:>6.1}",
+        format!("total of {} scenarios", sound.len()),
+        started.elapsed().as_secs_f64()
+    );
     println!(
         "{kills} random kills, {broken} storms failed; {} of {} controls caught; {:.0} s",
         controls.len() - missed,

@@ -9,11 +9,17 @@
 
 use std::ffi::{c_int, c_long, c_uint, c_ulong};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// A set of signals; the C library's has 1024 bits.
 #[repr(C)]
 struct Signals([u64; 16]);
+
+/// A set of cores, as large as the C library's.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Cores([u64; 16]);
 
 #[repr(C)]
 struct Timespec {
@@ -34,6 +40,8 @@ unsafe extern "C" {
     fn siginterrupt(signal: c_int, interrupts: c_int) -> c_int;
     fn setitimer(which: c_int, new: *const [c_long; 4], old: *mut [c_long; 4]) -> c_int;
     fn setpriority(which: c_int, who: c_uint, priority: c_int) -> c_int;
+    fn sched_getaffinity(pid: c_int, size: usize, cores: *mut Cores) -> c_int;
+    fn sched_setaffinity(pid: c_int, size: usize, cores: *const Cores) -> c_int;
     fn sigprocmask(how: c_int, set: *const Signals, old: *mut Signals) -> c_int;
     fn sigtimedwait(set: *const Signals, info: *mut u8, timeout: *const Timespec) -> c_int;
 }
@@ -50,8 +58,10 @@ const WNOHANG: c_int = 1;
 const PTRACE_TRACEME: c_uint = 0;
 const PTRACE_PEEKTEXT: c_uint = 1;
 const PTRACE_PEEKUSER: c_uint = 3;
+const PTRACE_POKETEXT: c_uint = 4;
+const PTRACE_POKEUSER: c_uint = 6;
+const PTRACE_CONT: c_uint = 7;
 const PTRACE_SINGLESTEP: c_uint = 9;
-const PTRACE_SYSCALL: c_uint = 24;
 const PTRACE_DETACH: c_uint = 17;
 const PR_SET_PDEATHSIG: c_int = 1;
 
@@ -87,6 +97,8 @@ pub(crate) enum Change {
 pub(crate) fn assert_single_threaded() {
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     assert_eq!(threads, 1, "a program with threads cannot fork");
+    // Asked before anybody stays on one.
+    cores();
     const SIG_BLOCK: c_int = 0;
     // SAFETY: the set lives, and no old one is asked for.
     unsafe { sigprocmask(SIG_BLOCK, &raw const CHILD_SIGNAL, std::ptr::null_mut()) };
@@ -108,6 +120,36 @@ pub(crate) fn come_second() {
             return;
         }
     }
+}
+
+/// The cores that this program may run on, as it was started.
+fn cores() -> &'static Cores {
+    static CORES: OnceLock<Cores> = OnceLock::new();
+    CORES.get_or_init(|| {
+        let mut cores = Cores([0; 16]);
+        // SAFETY: there is room for the set.
+        unsafe { sched_getaffinity(0, size_of::<Cores>(), &raw mut cores) };
+        cores
+    })
+}
+
+/// Keeps the calling process and its children on one of its cores, as long as they do not [`roam`]: who is stepped
+/// and who steps it are never at work at the same time, and a change between two on one core is faster.
+pub(crate) fn stay(lane: usize) {
+    let all = cores();
+    let numbers: Vec<usize> = (0..1024).filter(|core| all.0[core / 64] >> (core % 64) & 1 == 1).collect();
+    let Some(core) = numbers.get(lane % numbers.len().max(1)) else { return };
+    let mut one = Cores([0; 16]);
+    one.0[core / 64] = 1 << (core % 64);
+    // SAFETY: the set lives. If it is refused, it is only slower.
+    unsafe { sched_setaffinity(0, size_of::<Cores>(), &raw const one) };
+}
+
+/// Lets the calling process run on any core again.
+pub(crate) fn roam() {
+    let all = cores();
+    // SAFETY: the set lives. If it is refused, it is only slower.
+    unsafe { sched_setaffinity(0, size_of::<Cores>(), std::ptr::from_ref(all)) };
 }
 
 /// Runs `body` in a copy of this process, which ends with 0, or with 101 if it panics, and dies with its parent.
@@ -152,24 +194,61 @@ pub(crate) fn step(pid: Pid) {
     assert!(result == 0, "cannot step: {}", std::io::Error::last_os_error());
 }
 
-/// Tells whether a stopped child's next instruction calls the kernel; only where it can be told, else never.
-pub(crate) fn is_at_call(pid: Pid) -> bool {
+/// Where the instruction pointer stands in `struct user`.
+const POINTER: usize = 16 * 8;
+
+/// The address of a stopped child's next instruction; only where traps can be set, else `None`.
+pub(crate) fn position(pid: Pid) -> Option<u64> {
     if !cfg!(target_arch = "x86_64") {
-        return false;
+        return None;
     }
-    /// Where the instruction pointer stands in `struct user`.
-    const POINTER: usize = 16 * 8;
     // SAFETY: the request takes plain numbers, and the C library gives the word that it reads.
     let at = unsafe { ptrace(PTRACE_PEEKUSER, pid.0, POINTER, 0usize) };
-    // SAFETY: as above; the address is the child's.
-    let code = unsafe { ptrace(PTRACE_PEEKTEXT, pid.0, at, 0usize) };
-    code & 0xffff == 0x050f
+    Some(at.cast_unsigned())
 }
 
-/// Lets a stopped child run until it calls the kernel, or has come back from it.
-pub(crate) fn run_to_call(pid: Pid) {
+/// An instruction of a stopped child in the place of which there is one that stops it again.
+#[derive(Debug)]
+#[must_use = "without `take` the child does not get further"]
+pub(crate) struct Trap {
+    pid: Pid,
+    address: u64,
+    /// What was there before.
+    code: c_long,
+}
+
+impl Trap {
+    /// Sets one; `None` if the code cannot be changed.
+    pub(crate) fn set(pid: Pid, address: u64) -> Option<Trap> {
+        /// `int3`.
+        const STOP: c_long = 0xcc;
+        // SAFETY: the request takes plain numbers; the address is the child's.
+        let code = unsafe { ptrace(PTRACE_PEEKTEXT, pid.0, address, 0usize) };
+        // SAFETY: as above; the child's copy of its code is its own.
+        let result = unsafe { ptrace(PTRACE_POKETEXT, pid.0, address, code & !0xff | STOP) };
+        (result == 0).then_some(Trap { pid, address, code })
+    }
+
+    /// Tells whether the child stands behind it.
+    pub(crate) fn is_sprung(&self) -> bool {
+        position(self.pid) == Some(self.address + 1)
+    }
+
+    /// Takes it away again, and has the child stand before the instruction if it has sprung the trap.
+    pub(crate) fn take(self) {
+        if self.is_sprung() {
+            // SAFETY: the request takes plain numbers; the address is that of an instruction of the child.
+            unsafe { ptrace(PTRACE_POKEUSER, self.pid.0, POINTER, self.address) };
+        }
+        // SAFETY: the request takes plain numbers; the code is that which was there.
+        unsafe { ptrace(PTRACE_POKETEXT, self.pid.0, self.address, self.code) };
+    }
+}
+
+/// Lets a stopped child run.
+pub(crate) fn run(pid: Pid) {
     // SAFETY: the request takes plain numbers.
-    let result = unsafe { ptrace(PTRACE_SYSCALL, pid.0, 0usize, 0usize) };
+    let result = unsafe { ptrace(PTRACE_CONT, pid.0, 0usize, 0usize) };
     assert!(result == 0, "cannot run: {}", std::io::Error::last_os_error());
 }
 
@@ -181,6 +260,9 @@ pub(crate) fn detach(pid: Pid) {
 
 /// Kills a child at once.
 pub(crate) fn kill_now(pid: Pid) {
+    const PRIO_PROCESS: c_int = 0;
+    // SAFETY: takes plain numbers. One that waits for a core could not die before it has one.
+    unsafe { setpriority(PRIO_PROCESS, pid.0.unsigned_abs(), -20) };
     // SAFETY: takes plain numbers; the child is not reaped, so the number is its own.
     unsafe { kill(pid.0, SIGKILL) };
 }

@@ -1,13 +1,14 @@
 //! One point: prepares, steps the victim so far, kills or pauses it there, and looks at what the others do.
 
 use multiproc_shm::Shared;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::control::{ALL_GATES, Control, HOLDER_DONE, now, phase, stage, step};
+use crate::control::{ALL_GATES, Control, HOLDER_DONE, now, stage, step};
 use crate::crew::{Crew, HANG, Part, be_recoverer, be_victim};
 use crate::os::{self, Change, Pid};
 use crate::scenario::{Neighbours, Owed, Scenario, Tally};
+use crate::travel::{Notes, Reached, Way, advance};
 
 /// What is done to the victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,53 +48,60 @@ pub(crate) enum Failure {
 pub(crate) struct Outcome {
     /// The victim came to the place; with [`Deed::Count`] always.
     pub(crate) is_reached: bool,
-    /// How many instructions it did.
-    pub(crate) steps: usize,
-    /// After which of them it slept.
-    pub(crate) sleeps: Vec<usize>,
-    /// After which of them a call of the kernel had returned, if it was to be counted.
-    pub(crate) calls: Vec<usize>,
+    /// It went another way than the noted one: nothing was shown.
+    pub(crate) is_astray: bool,
+    /// What it did on its way.
+    pub(crate) notes: Notes,
     /// How long the slowest of the others took for its first operation.
     pub(crate) recovery: Duration,
     pub(crate) failure: Option<Failure>,
 }
 
-/// After how many instructions each call of the kernel has returned.
-enum Calls<'a> {
-    /// They are being counted.
-    Noted(Vec<usize>),
-    /// They are known, and none of them sleeps: single steps are needed only from the last one to the place.
-    Known(&'a [usize]),
-}
-
-/// How far the stepping came.
-enum Reached {
-    Place,
-    Asleep,
-    End,
-}
-
 /// How long the others have while the victim stands still: longer than their first bounded sleeps.
 const PAUSE: Duration = Duration::from_millis(7);
 
-/// Tries one point; `calls` are those that were counted, if the path is the same each time, or none.
-pub(crate) fn run(scenario: &dyn Scenario, place: Place, deed: Deed, calls: &[usize]) -> Outcome {
-    let mut outcome = Outcome::default();
-    outcome.failure = attempt(scenario, place, deed, calls, &mut outcome).err();
-    outcome
+/// Where points are tried, one after the other.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    control: Shared<Control>,
+}
+
+impl Desk {
+    /// A free one.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for it.
+    pub(crate) fn new() -> std::io::Result<Desk> {
+        Ok(Desk { control: Shared::new(Control::default())? })
+    }
+
+    /// Tries one point; `way` is the path's, if it is the same each time.
+    pub(crate) fn run(
+        &self,
+        scenario: &dyn Scenario,
+        place: Place,
+        deed: Deed,
+        way: Option<&Way>,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.control.clear();
+        outcome.failure = attempt(&self.control, scenario, place, deed, way, &mut outcome).err();
+        outcome
+    }
 }
 
 fn attempt(
+    control: &Control,
     scenario: &dyn Scenario,
     place: Place,
     deed: Deed,
-    calls: &[usize],
+    way: Option<&Way>,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
-    let control = Shared::new(Control::default()).map_err(|error| lost(error.to_string()))?;
     let staged = scenario.stage();
-    let mut crew = Crew::new(&control, &*staged, scenario, deed == Deed::Pause);
-    let mut point = Point { scenario, control: &control, has_sleepers: false };
+    let mut crew = Crew::new(control, &*staged, scenario, deed == Deed::Pause);
+    let mut point = Point { scenario, control, has_sleepers: false };
 
     if scenario.has_holder() {
         crew.add(Part::Holder);
@@ -121,7 +129,15 @@ fn attempt(
     };
 
     let target = (deed != Deed::Count).then_some(place);
-    let reached = point.advance_victim(&mut crew, victim, (target, calls), outcome)?;
+    let reached = point.advance_victim(&mut crew, victim, (target, way), &mut outcome.notes)?;
+    if reached == Reached::Astray {
+        outcome.is_astray = true;
+        // It may have come to its end, and be reaped.
+        if matches!(os::poll(victim), Some(Change::Exited(_) | Change::Killed(_))) {
+            crew.forget(victim);
+        }
+        return Ok(());
+    }
     outcome.is_reached = deed == Deed::Count || !matches!(reached, Reached::End);
     if let Neighbours::AsleepBehind(count) = scenario.neighbours()
         && !point.has_sleepers
@@ -255,15 +271,10 @@ impl Point<'_> {
         &mut self,
         crew: &mut Crew<'_>,
         victim: Pid,
-        (target, calls): (Option<Place>, &[usize]),
-        outcome: &mut Outcome,
+        (target, way): (Option<Place>, Option<&Way>),
+        notes: &mut Notes,
     ) -> Result<Reached, Failure> {
-        let mut steps = 0;
-        let mut sleeps = Vec::new();
-        let mut calls = if target.is_some() { Calls::Known(calls) } else { Calls::Noted(Vec::new()) };
-        let counts = (&mut steps, &mut calls);
-        let reached = advance(victim, &self.control.victim, target, counts, |at, stays| {
-            sleeps.push(at);
+        advance(victim, &self.control.victim, target, way, notes, |stays| {
             if let Neighbours::AsleepBehind(count) = self.scenario.neighbours()
                 && !self.has_sleepers
             {
@@ -276,12 +287,7 @@ impl Point<'_> {
                 crew.until(HANG / 5, |_| self.control.holder() > stood).map_err(lost)?;
             }
             Ok(())
-        });
-        (outcome.steps, outcome.sleeps) = (steps, sleeps);
-        if let Calls::Noted(noted) = calls {
-            outcome.calls = noted;
-        }
-        reached
+        })
     }
 
     /// Starts one that sleeps as the sleepers do, and is stepped from there.
@@ -324,11 +330,11 @@ impl Point<'_> {
                 crew.add_stepped(false, |control, stage| be_recoverer(control, stage, false)).map_err(lost)?
             }
         };
-        let (mut done, place) = (0, Place { steps, asleep: false });
+        let place = Some(Place { steps, asleep: false });
         let began = Instant::now();
         let mut is_asleep = false;
-        let counts = (&mut done, &mut Calls::Known(&[]));
-        let reached = advance(pid, &self.control.recoverer, Some(place), counts, |_, _| {
+        let mut notes = Notes::default();
+        let reached = advance(pid, &self.control.recoverer, place, None, &mut notes, |_| {
             // Whoever would wake it may wait for this: it dies asleep.
             is_asleep = true;
             Err(Failure::Hang(String::new()))
@@ -343,89 +349,6 @@ impl Point<'_> {
         // One that had come to its end counts as well: what it did is in nobody's books.
         Ok(1)
     }
-}
-
-/// Steps a process to a place, or to the end of its bracket.
-///
-/// `on_sleep` is told after how many instructions it sleeps, and whether it is to stay so.
-fn advance(
-    pid: Pid,
-    phase: &AtomicU32,
-    target: Option<Place>,
-    (steps, calls): (&mut usize, &mut Calls<'_>),
-    mut on_sleep: impl FnMut(usize, bool) -> Result<(), Failure>,
-) -> Result<Reached, Failure> {
-    loop {
-        let is_inside = match phase.load(Ordering::Acquire) {
-            phase::DONE => return Ok(Reached::End),
-            other => other == phase::INSIDE,
-        };
-        let is_there = is_inside && target.is_some_and(|place| place.steps == *steps);
-        let stays = is_there && target.is_some_and(|place| place.asleep);
-        if is_there && !stays {
-            return Ok(Reached::Place);
-        }
-        match (&mut *calls, target) {
-            (Calls::Known(known), Some(place)) if is_inside => {
-                if let Some((next, rest)) = known.split_first()
-                    && *next <= place.steps
-                {
-                    (*known, *steps) = (rest, *next);
-                    run_through_call(pid)?;
-                    continue;
-                }
-            }
-            (Calls::Noted(noted), None) if is_inside && os::is_at_call(pid) => noted.push(*steps + 1),
-            _ => {}
-        }
-        os::step(pid);
-        let (mut began, mut has_slept) = (None, false);
-        loop {
-            match os::wait_a_tick(pid) {
-                Some(Change::Stopped(os::SIGTRAP)) => break,
-                Some(other) => return Err(lost(format!("the victim failed after {steps} steps: {other:?}"))),
-                None => {}
-            }
-            let since = *began.get_or_insert_with(Instant::now);
-            if !has_slept && os::sleeps_on_word(pid) {
-                // Not one that has come to its end just now.
-                if let Some(change) = os::poll(pid) {
-                    match change {
-                        Change::Stopped(os::SIGTRAP) => break,
-                        other => return Err(lost(format!("the victim failed: {other:?}"))),
-                    }
-                }
-                has_slept = true;
-                on_sleep(*steps, stays)?;
-                if stays {
-                    return Ok(Reached::Asleep);
-                }
-            }
-            if since.elapsed() > HANG {
-                return Err(Failure::Hang(format!("the victim itself, after {steps} steps")));
-            }
-        }
-        *steps += usize::from(is_inside);
-    }
-}
-
-/// Lets a process run to its next call of the kernel, and through it.
-fn run_through_call(pid: Pid) -> Result<(), Failure> {
-    for _ in ["to its beginning", "to its end"] {
-        os::run_to_call(pid);
-        let began = Instant::now();
-        loop {
-            match os::wait_a_tick(pid) {
-                Some(Change::Stopped(os::SIGTRAP)) => break,
-                Some(other) => return Err(lost(format!("the victim failed on its way: {other:?}"))),
-                None if began.elapsed() > HANG => {
-                    return Err(Failure::Hang("the victim itself, in a call that did not block".to_owned()));
-                }
-                None => {}
-            }
-        }
-    }
-    Ok(())
 }
 
 fn lost(what: String) -> Failure {

@@ -4,25 +4,27 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::lanes::{Told, share_out};
 use crate::leftovers::Leftovers;
-use crate::point::{self, Deed, Failure, Outcome, Place};
+use crate::point::{Deed, Desk, Failure, Outcome, Place};
 use crate::scenario::{Neighbours, Scenario};
+use crate::travel::Way;
 
-/// How much time a scenario may take for each deed.
+/// How much time a scenario may take for each deed; `None` is as much as all its points want.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     /// For kills at one place after the other.
-    pub(crate) kills: Duration,
+    pub(crate) kills: Option<Duration>,
     /// For pauses.
-    pub(crate) pauses: Duration,
+    pub(crate) pauses: Option<Duration>,
     /// For kills after which another is killed.
-    pub(crate) doubles: Duration,
+    pub(crate) doubles: Option<Duration>,
 }
 
-/// Failures after which a scenario is given up: each hang costs its second.
-const ENOUGH: usize = 5;
 /// How often a path is counted that is another one each time.
-const COUNTS: usize = 5;
+const COUNTS: usize = 10;
+/// How often a place is tried that is not reached.
+const TRIES: usize = 8;
 /// The recoverer's instructions at which it is killed, at most.
 const RECOVERER: usize = 400;
 
@@ -47,63 +49,81 @@ pub(crate) struct Report {
     pub(crate) failures: Vec<String>,
 }
 
+/// Where a scenario can be tried.
+struct Places {
+    /// Every instruction, and every sleep.
+    all: Vec<Place>,
+    /// How to come to one, if the path is the same each time.
+    way: Option<Way>,
+}
+
 /// Tries a scenario, with a sound protocol.
-pub(crate) fn try_out(scenario: &dyn Scenario, budget: Budget) -> Report {
+pub(crate) fn try_out(desk: &Desk, scenario: &dyn Scenario, budget: Budget) -> Report {
     let before = Leftovers::count();
     let mut report = Report::default();
-    let Some((places, calls)) = places(scenario, &mut report) else { return report };
-    report.places = places.len();
-    let awake: Vec<Place> = places.iter().filter(|place| !place.asleep).copied().collect();
-    let mut numbers = Numbers::new(places.len() as u64);
-    let deeds = |places: &[Place], budget, deed: &mut dyn FnMut() -> Deed, report: &mut Report| {
+    let Some(places) = places(desk, scenario, &mut report) else { return report };
+    report.places = places.all.len();
+    let way = places.way.as_ref();
+    let awake: Vec<Place> = places.all.iter().filter(|place| !place.asleep).copied().collect();
+    let mut deeds = |places: &[Place], limit, deed: &(dyn Fn(usize) -> Deed + Sync)| {
+        let places: Vec<Place> = spread(places).collect();
+        let task = |desk: &Desk, at: usize| {
+            // The same one is tried in the same way in each run.
+            let deed = deed(at);
+            tell(places[at], deed, &attempt(desk, scenario, places[at], deed, way))
+        };
         let mut done = 0;
-        let started = Instant::now();
-        for place in spread(places) {
-            if started.elapsed() > budget || report.failures.len() >= ENOUGH {
-                break;
-            }
-            let deed = deed();
-            let outcome = point::run(scenario, place, deed, &calls);
-            done += usize::from(outcome.is_reached);
-            report.add(place, deed, outcome);
-        }
+        let wrong = share_out(places.len(), limit, &task, &mut |line| done += report.hear(line));
+        report.leftovers += wrong.len();
+        report.failures.extend(wrong);
         done
     };
-    report.kills = deeds(&places, budget.kills, &mut || Deed::Kill, &mut report);
+    let kills = deeds(&places.all, budget.kills, &|_| Deed::Kill);
     let paused = if scenario.allows_pauses() { &awake[..] } else { &[] };
-    report.pauses = deeds(paused, budget.pauses, &mut || Deed::Pause, &mut report);
-    let doubled = if scenario.allows_doubles() { &places[..] } else { &[] };
-    report.doubles = deeds(
-        doubled,
-        budget.doubles,
-        &mut || Deed::KillBoth(numbers.below(RECOVERER as u64) as usize),
-        &mut report,
-    );
+    let pauses = deeds(paused, budget.pauses, &|_| Deed::Pause);
+    let doubled = if scenario.allows_doubles() { &places.all[..] } else { &[] };
+    let doubles = deeds(doubled, budget.doubles, &|at| {
+        Deed::KillBoth(Numbers::new(at as u64 + 1).below(RECOVERER as u64) as usize)
+    });
+    (report.kills, report.pauses, report.doubles) = (kills, pauses, doubles);
     let left = Leftovers::count().since(&before);
-    report.leftovers = left.len();
+    report.leftovers += left.len();
     report.failures.extend(left);
     report
 }
 
+/// Tries one place, again if it is not reached: the path may be a bit another one each time.
+fn attempt(desk: &Desk, scenario: &dyn Scenario, place: Place, deed: Deed, way: Option<&Way>) -> Outcome {
+    let mut outcome = desk.run(scenario, place, deed, way);
+    for at in 1..TRIES {
+        if outcome.is_reached || outcome.failure.is_some() {
+            break;
+        }
+        // By the noted way once more, and then step by step.
+        outcome = desk.run(scenario, place, deed, way.filter(|_| at == 1));
+    }
+    outcome
+}
+
 /// Looks for a place at which a wrong protocol fails; tells how many were tried, and how the last one failed.
-pub(crate) fn catch(scenario: &dyn Scenario, budget: Duration) -> (usize, Option<String>) {
+pub(crate) fn catch(desk: &Desk, scenario: &dyn Scenario, budget: Duration) -> (usize, Option<String>) {
     let mut report = Report::default();
-    let Some((places, calls)) = places(scenario, &mut report) else {
+    let Some(places) = places(desk, scenario, &mut report) else {
         return (0, report.failures.pop());
     };
     let started = Instant::now();
     let mut tried = 0;
-    for place in spread(&places) {
+    for place in spread(&places.all) {
         for deed in [Deed::Kill, Deed::Pause] {
             if started.elapsed() > budget {
                 return (tried, None);
             }
-            if place.asleep && deed == Deed::Pause {
+            if deed == Deed::Pause && (place.asleep || !scenario.allows_pauses()) {
                 continue;
             }
-            let outcome = point::run(scenario, place, deed, &calls);
+            let outcome = desk.run(scenario, place, deed, places.way.as_ref());
             tried += 1;
-            report.add(place, deed, outcome);
+            report.hear(&tell(place, deed, &outcome).line);
             if let Some(failure) = report.failures.pop() {
                 return (tried, Some(failure));
             }
@@ -112,30 +132,57 @@ pub(crate) fn catch(scenario: &dyn Scenario, budget: Duration) -> (usize, Option
     (tried, None)
 }
 
-/// Counts the instructions; every one of them is a place, and every sleep is. Tells the kernel calls, too, if they
-/// are the same each time and none sleeps.
-fn places(scenario: &dyn Scenario, report: &mut Report) -> Option<(Vec<Place>, Vec<usize>)> {
+/// Counts the instructions; every one of them is a place, and every sleep is.
+fn places(desk: &Desk, scenario: &dyn Scenario, report: &mut Report) -> Option<Places> {
     let varies = matches!(scenario.neighbours(), Neighbours::Contending(_));
-    let mut steps = 0;
-    let (mut sleeps, mut calls) = (Vec::new(), Vec::new());
+    let (mut steps, mut way) = (0, None);
+    let mut sleeps = Vec::new();
     let nowhere = Place { steps: 0, asleep: false };
     for _ in 0..if varies { COUNTS } else { 1 } {
-        let outcome = point::run(scenario, nowhere, Deed::Count, &[]);
+        let outcome = desk.run(scenario, nowhere, Deed::Count, None);
         if outcome.failure.is_some() {
-            report.add(nowhere, Deed::Count, outcome);
+            report.hear(&tell(nowhere, Deed::Count, &outcome).line);
             return None;
         }
-        steps = steps.max(outcome.steps);
+        steps = steps.max(outcome.notes.steps);
         if !varies {
-            (sleeps, calls) = (outcome.sleeps, outcome.calls);
+            sleeps = outcome.notes.sleeps;
+            way = (!outcome.notes.addresses.is_empty())
+                .then(|| Way::new(outcome.notes.addresses, sleeps.clone()));
         }
     }
-    let awake = (0..=steps).map(|steps| Place { steps, asleep: false });
+    // With the last one the operation is over.
+    let awake = (0..steps).map(|steps| Place { steps, asleep: false });
     let asleep = sleeps.iter().map(|steps| Place { steps: *steps, asleep: true });
-    let places = awake.chain(asleep).collect();
-    // Beside others it depends on them whether there is something to call the kernel for.
-    let is_alone = scenario.neighbours() == Neighbours::None && sleeps.is_empty();
-    Some((places, if is_alone { calls } else { Vec::new() }))
+    Some(Places { all: awake.chain(asleep).collect(), way })
+}
+
+/// What came of a point, in a line for [`Report::hear`]: reached or not, whether that counts as a recovery, and how
+/// long it took; or what failed.
+fn tell(place: Place, deed: Deed, outcome: &Outcome) -> Told {
+    let rests = if place.asleep { ", asleep" } else { "" };
+    let failed = |kind: &str, what: String| Told {
+        has_failed: true,
+        line: format!(
+            "{kind} {} {deed:?} after {} instructions{rests}: {what}",
+            u8::from(outcome.is_reached),
+            place.steps
+        ),
+    };
+    match &outcome.failure {
+        Some(Failure::Hang(what)) => failed("hang", format!("hang: {what}")),
+        Some(Failure::Lost(what)) => failed("lost", format!("lost: {what}")),
+        Some(Failure::FalseDeath(count)) => {
+            failed("false", format!("false death: told {count} times, and nobody had died"))
+        }
+        None => {
+            let nanos = match deed {
+                Deed::Count | Deed::Pause => 0,
+                Deed::Kill | Deed::KillBoth(_) => outcome.recovery.as_nanos(),
+            };
+            Told { has_failed: false, line: format!("good {} {nanos}", u8::from(outcome.is_reached)) }
+        }
+    }
 }
 
 /// All places, in an order of which every beginning is spread evenly.
@@ -174,31 +221,23 @@ impl Numbers {
 }
 
 impl Report {
-    fn add(&mut self, place: Place, deed: Deed, outcome: Outcome) {
-        let rests = if place.asleep { ", asleep" } else { "" };
-        match outcome.failure {
-            None if outcome.is_reached && !matches!(deed, Deed::Count | Deed::Pause) => {
-                self.recoveries.push(outcome.recovery);
+    /// Notes what [`tell`] has told; returns 1 for a place that was reached.
+    fn hear(&mut self, line: &str) -> usize {
+        let mut parts = line.splitn(3, ' ');
+        let (kind, reached, rest) = (parts.next(), parts.next() == Some("1"), parts.next().unwrap_or(""));
+        let count = match kind {
+            Some("good") => {
+                let nanos = rest.parse().unwrap_or(0);
+                self.recoveries.extend((reached && nanos > 0).then(|| Duration::from_nanos(nanos)));
+                return usize::from(reached);
             }
-            None => {}
-            Some(failure) => {
-                let word = match &failure {
-                    Failure::Hang(what) => {
-                        self.hangs += 1;
-                        format!("hang: {what}")
-                    }
-                    Failure::Lost(what) => {
-                        self.lost += 1;
-                        format!("lost: {what}")
-                    }
-                    Failure::FalseDeath(count) => {
-                        self.false_deaths += 1;
-                        format!("false death: told {count} times, and nobody had died")
-                    }
-                };
-                self.failures.push(format!("{deed:?} after {} instructions{rests}: {word}", place.steps));
-            }
-        }
+            Some("hang") => &mut self.hangs,
+            Some("false") => &mut self.false_deaths,
+            _ => &mut self.lost,
+        };
+        *count += 1;
+        self.failures.push(rest.to_owned());
+        usize::from(reached)
     }
 
     /// Adds another's figures.
@@ -224,37 +263,51 @@ impl Report {
 /// The heads of the columns.
 pub(crate) fn heads() -> String {
     format!(
-        "{:<44} {:>6} {:>6} {:>6} {:>6} {:>5} {:>4} {:>5} {:>4} {:>9} {:>9}",
-        "scenario", "places", "kills", "pauses", "double", "hangs", "lost", "false", "left", "slowest", "p99"
+        "{:<44} {:>6} {:>6} {:>6} {:>6} {:>6} {:>5} {:>4} {:>5} {:>4} {:>7} {:>7} {:>7} {:>6}",
+        "scenario",
+        "places",
+        "kills",
+        "cover",
+        "pauses",
+        "double",
+        "hangs",
+        "lost",
+        "false",
+        "left",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "s"
     )
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (p99, slowest) = p99_and_slowest(&self.recoveries);
+        let [p50, p99, slowest] = percentiles(&self.recoveries, [50, 99, 100]).map(millis);
         write!(
             f,
-            "{:>6} {:>6} {:>6} {:>6} {:>5} {:>4} {:>5} {:>4} {:>6.2} ms {:>6.2} ms",
+            "{:>6} {:>6} {:>5.1}% {:>6} {:>6} {:>5} {:>4} {:>5} {:>4} {p50:>7.2} {p99:>7.2} {slowest:>7.2}",
             self.places,
             self.kills,
+            self.kills as f64 * 100.0 / self.places.max(1) as f64,
             self.pauses,
             self.doubles,
             self.hangs,
             self.lost,
             self.false_deaths,
             self.leftovers,
-            millis(slowest),
-            millis(p99)
         )
     }
 }
 
-/// The time that 99 of 100 are below, and the longest.
-pub(crate) fn p99_and_slowest(times: &[Duration]) -> (Duration, Duration) {
+/// The times that so many of a hundred are not above.
+pub(crate) fn percentiles<const N: usize>(times: &[Duration], hundredths: [usize; N]) -> [Duration; N] {
     let mut times = times.to_vec();
     times.sort_unstable();
-    let at = (times.len() * 99 / 100).min(times.len().saturating_sub(1));
-    (times.get(at).copied().unwrap_or_default(), times.last().copied().unwrap_or_default())
+    hundredths.map(|share| {
+        let at = (times.len() * share / 100).min(times.len().saturating_sub(1));
+        times.get(at).copied().unwrap_or_default()
+    })
 }
 
 /// As a number to print.
@@ -297,8 +350,24 @@ mod tests {
     #[test]
     fn the_slowest_counts() {
         let times: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
-        assert_eq!(p99_and_slowest(&times), (Duration::from_millis(199), Duration::from_millis(200)));
-        assert_eq!(p99_and_slowest(&[]), (Duration::ZERO, Duration::ZERO));
+        assert_eq!(percentiles(&times, [50, 99, 100]), [101, 199, 200].map(Duration::from_millis));
+        assert_eq!(percentiles(&[], [99]), [Duration::ZERO]);
+    }
+
+    #[test]
+    fn what_is_told_is_heard() {
+        let place = Place { steps: 7, asleep: true };
+        let mut outcome = Outcome { is_reached: true, ..Outcome::default() };
+        outcome.recovery = Duration::from_micros(3);
+        let mut report = Report::default();
+        assert_eq!(report.hear(&tell(place, Deed::Kill, &outcome).line), 1);
+        assert_eq!(report.hear(&tell(place, Deed::Pause, &outcome).line), 1);
+        assert_eq!(report.recoveries, [outcome.recovery]);
+        outcome.failure = Some(Failure::Hang("not woken".to_owned()));
+        outcome.is_reached = false;
+        let told = tell(place, Deed::Kill, &outcome);
+        assert_eq!((told.has_failed, report.hear(&told.line), report.hangs), (true, 0, 1));
+        assert_eq!(report.failures, ["Kill after 7 instructions, asleep: hang: not woken"]);
     }
 
     #[test]

@@ -71,7 +71,9 @@ pub(crate) trait Scenario {
         false
     }
 
-    /// It is documented that here only the bounded sleep finds a death, so sleeps are bounded.
+    /// It is documented that who comes after this death finds it when a short sleep ends, so their sleeps are bounded.
+    ///
+    /// Those who sleep when it happens must hear it.
     fn needs_bound(&self) -> bool {
         false
     }

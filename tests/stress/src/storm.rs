@@ -9,49 +9,124 @@ use crate::crew::HANG;
 use crate::memory::{Plain, shared};
 use crate::os::{self, Change, Pid};
 use crate::run::{Numbers, millis};
-use crate::scenarios::{Guarded, Subject};
 
 /// How many work at once.
-const WORKERS: usize = 4;
-/// How long one works before the next is killed, at most.
-const LIFE: u64 = 600;
+pub(crate) const WORKERS: usize = 4;
+/// How long, in microseconds, until the next one is killed, at most.
+const APART: u64 = 600;
+/// How many are killed if nobody says how long it may take.
+const KILLS: u64 = 1500;
+
+/// What several processes do for as long as they live, and what must be true of it.
+pub(crate) trait Weather: Send + Sync + 'static {
+    /// How the storm is called.
+    const NAME: &'static str;
+    /// Who comes just after a death finds it when its first short sleep ends, as is documented.
+    const NEEDS_BOUND: bool = false;
+
+    /// As it is before anybody works.
+    fn new() -> Self;
+    /// Called once where it lies, before there is another process.
+    fn prepare(&self) {}
+    /// Done by a worker that comes, perhaps in the place of one that was killed.
+    fn come(&self, _who: usize) {}
+    /// One operation; tells whether it was done. What it waits for may not come any more when it is over.
+    fn work(&self, who: usize, over: &Over) -> bool;
+    /// Lets go who waits for others; called again and again when it is over.
+    fn release(&self) {}
+    /// Looks whether everything is as it must be after everybody has ended.
+    ///
+    /// # Errors
+    ///
+    /// Says what is lost.
+    fn check(&self, done: &Done) -> Result<(), String>;
+}
+
+/// Whether the storm is over.
+#[derive(Debug, Default)]
+pub(crate) struct Over(AtomicU64);
+
+impl Over {
+    /// Nothing new is to be begun.
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Acquire) != 0
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    /// The operations, by worker; one during which the worker was killed is in nobody's.
+    pub(crate) by: [u64; WORKERS],
+    /// How many were killed.
+    pub(crate) kills: u64,
+}
+
+impl Done {
+    /// The operations of some workers.
+    pub(crate) fn of(&self, whose: impl Fn(usize) -> bool) -> u64 {
+        self.by.iter().enumerate().filter(|(who, _)| whose(*who)).map(|(_, done)| done).sum()
+    }
+
+    /// Says so if a number is not that of some workers' operations, with one more for each kill at most.
+    ///
+    /// # Errors
+    ///
+    /// It is another.
+    pub(crate) fn agrees(
+        &self,
+        what: &str,
+        number: u64,
+        whose: impl Fn(usize) -> bool,
+    ) -> Result<(), String> {
+        let least = self.of(whose);
+        let most = least + self.kills;
+        if (least..=most).contains(&number) {
+            Ok(())
+        } else {
+            Err(format!("{what}: {number}, and not {least} to {most}"))
+        }
+    }
+}
 
 /// What came of a storm.
 #[derive(Debug, Default)]
 pub(crate) struct Storm {
     pub(crate) kills: u64,
-    operations: u64,
+    pub(crate) operations: u64,
+    /// How long it took.
+    pub(crate) took: Duration,
     /// The longest time in which nobody did an operation.
-    stall: Duration,
+    pub(crate) stall: Duration,
     /// What is wrong.
     pub(crate) failure: Option<String>,
 }
 
-/// A storm to run for a while.
-pub(crate) type Run = fn(Duration) -> Storm;
+/// A storm to run for a while, or until enough have been killed.
+pub(crate) type Run = fn(Option<Duration>) -> Storm;
 
-struct State<L> {
-    guarded: Guarded<L>,
-    /// Operations, by worker; an operation that was killed is in nobody's.
+struct State<W> {
+    weather: W,
+    /// Operations, by worker.
     done: [AtomicU64; WORKERS],
-    stops: AtomicU64,
+    over: Over,
 }
 
-/// Runs a storm over one subject.
-pub(crate) fn storm<L: Subject>(time: Duration) -> Storm {
+/// Runs a storm.
+pub(crate) fn storm<W: Weather>(time: Option<Duration>) -> Storm {
     let state = shared(State {
-        guarded: Guarded::<L>::new(),
+        weather: W::new(),
         done: [const { AtomicU64::new(0) }; WORKERS],
-        stops: AtomicU64::new(0),
+        over: Over::default(),
     });
-    state.0.guarded.lock.prepare();
+    state.0.weather.prepare();
     let mut storm = Storm::default();
     let mut workers: Vec<Pid> = (0..WORKERS).map(|who| work(&state, who)).collect();
     let mut numbers = Numbers::new(1);
     let started = Instant::now();
-    let (mut seen, mut moved) = (0, Instant::now());
-    while started.elapsed() < time && storm.failure.is_none() {
-        os::wait_for_any(Duration::from_micros(numbers.below(LIFE)));
+    let (mut seen, mut moved) = (0, started);
+    while time.map_or(storm.kills < KILLS, |time| started.elapsed() < time) && storm.failure.is_none() {
+        os::wait_for_any(Duration::from_micros(numbers.below(APART)));
         let who = numbers.below(WORKERS as u64) as usize;
         if let Some(end) = os::poll(workers[who]) {
             workers.remove(who);
@@ -69,40 +144,58 @@ pub(crate) fn storm<L: Subject>(time: Duration) -> Storm {
             storm.failure = Some(format!("nobody went on after {done} operations"));
         }
     }
-    state.0.stops.store(1, Ordering::Release);
-    for worker in workers {
-        match os::wait(worker, HANG) {
-            Some(Change::Exited(0)) => {}
-            Some(end) => storm.failure = Some(format!("a worker failed: {end:?}")),
-            None => {
-                os::kill_and_reap(worker);
-                storm.failure.get_or_insert("a worker does not end".to_owned());
-            }
-        }
-    }
-    storm.operations = state.0.operations();
+    storm.took = started.elapsed();
+    let failure = end(&state, workers);
+    storm.failure = storm.failure.or(failure);
+    let by = [0, 1, 2, 3].map(|who: usize| state.0.done[who].load(Ordering::Acquire));
+    storm.operations = by.iter().sum();
     if storm.failure.is_none() {
-        // The last of the dead may have had nobody come after it.
-        state.0.guarded.change(|| {});
-        storm.operations += 1;
-        storm.failure = state.0.guarded.verify(storm.operations, storm.operations + storm.kills).err();
+        storm.failure = state.0.weather.check(&Done { by, kills: storm.kills }).err();
     }
     storm
 }
 
-impl<L> State<L> {
+/// Has everybody end; tells what is wrong with that.
+fn end<W: Weather>(state: &Shared<Plain<State<W>>>, workers: Vec<Pid>) -> Option<String> {
+    state.0.over.0.store(1, Ordering::Release);
+    let mut failure = None;
+    for worker in workers {
+        let began = Instant::now();
+        let end = loop {
+            state.0.weather.release();
+            match os::wait(worker, HANG / 1000) {
+                None if began.elapsed() < HANG => {}
+                end => break end,
+            }
+        };
+        match end {
+            Some(Change::Exited(0)) => {}
+            Some(end) => failure = Some(format!("a worker failed: {end:?}")),
+            None => {
+                os::kill_and_reap(worker);
+                failure.get_or_insert("a worker does not end".to_owned());
+            }
+        }
+    }
+    failure
+}
+
+impl<W> State<W> {
     fn operations(&self) -> u64 {
         self.done.iter().map(|done| done.load(Ordering::Acquire)).sum()
     }
 }
 
-fn work<L: Subject>(state: &Shared<Plain<State<L>>>, who: usize) -> Pid {
+fn work<W: Weather>(state: &Shared<Plain<State<W>>>, who: usize) -> Pid {
     os::spawn(|| {
         os::come_second();
-        sleep_without_bound(!L::NEEDS_BOUND);
-        while state.0.stops.load(Ordering::Acquire) == 0 {
-            state.0.guarded.change(|| {});
-            state.0.done[who].fetch_add(1, Ordering::Release);
+        sleep_without_bound(!W::NEEDS_BOUND);
+        let Plain(state) = &**state;
+        state.weather.come(who);
+        while !state.over.is_so() {
+            if state.weather.work(who, &state.over) {
+                state.done[who].fetch_add(1, Ordering::Release);
+            }
         }
     })
 }
@@ -111,8 +204,9 @@ impl std::fmt::Display for Storm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} kills, {} operations, longest stall {:.1} ms, {}",
+            "{} kills at {:.0} per second, {} operations, longest stall {:.1} ms, {}",
             self.kills,
+            self.kills as f64 / self.took.as_secs_f64().max(1e-3),
             self.operations,
             millis(self.stall),
             self.failure.as_deref().unwrap_or("nothing lost")

@@ -1,4 +1,5 @@
-//! The primitives of which one process at a time can have one, as [`Subject`]s.
+//! The primitives of which one process at a time can have one, as [`Subject`]s; and with them the calls that never
+//! wait, made until one succeeds.
 
 use multiproc_sync::{BoundedSemaphore, Mutex, ReentrantMutex, RwLock, Semaphore};
 use std::time::Duration;
@@ -9,6 +10,30 @@ use crate::scenario::Found;
 /// How long a check waits for what must be free.
 const SOON: Duration = Duration::from_secs(1);
 
+/// A subject that is taken by calls that never wait.
+pub(super) struct Tried<L>(L);
+
+/// Calls what never waits until it gives something.
+fn insist<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    loop {
+        match attempt() {
+            Some(taken) => return taken,
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
+/// The guard, and what taking it told; of a result whose error has the guard if somebody has died with the lock.
+macro_rules! taken {
+    ($result:expr) => {
+        match $result {
+            Ok(guard) => (guard, Found::Clean),
+            Err(error) if error.is_owner_dead() => (error.into_guard(), Found::Dead),
+            Err(error) => panic!("{error}"),
+        }
+    };
+}
+
 impl Subject for Mutex<u64> {
     const NAME: &'static str = "Mutex";
 
@@ -17,14 +42,8 @@ impl Subject for Mutex<u64> {
     }
 
     fn with(&self, body: &mut dyn FnMut(Found)) {
-        match self.lock() {
-            Ok(_guard) => body(Found::Clean),
-            Err(error) if error.is_owner_dead() => {
-                let _guard = error.into_guard();
-                body(Found::Dead);
-            }
-            Err(error) => panic!("{error}"),
-        }
+        let (_guard, found) = taken!(self.lock());
+        body(found);
     }
 
     fn check(&self) -> Result<(), String> {
@@ -40,16 +59,10 @@ impl Subject for ReentrantMutex<u64> {
     }
 
     fn with(&self, body: &mut dyn FnMut(Found)) {
-        let (outer, found) = match self.lock() {
-            Ok(guard) => (guard, Found::Clean),
-            Err(error) if error.is_owner_dead() => (error.into_guard(), Found::Dead),
-            Err(error) => panic!("{error}"),
-        };
+        let (_outer, found) = taken!(self.lock());
         let inner = self.lock();
         assert!(inner.is_ok(), "its owner was refused");
         body(found);
-        drop(inner);
-        drop(outer);
     }
 
     fn check(&self) -> Result<(), String> {
@@ -66,14 +79,8 @@ impl Subject for RwLock<u64> {
     }
 
     fn with(&self, body: &mut dyn FnMut(Found)) {
-        match self.write() {
-            Ok(_guard) => body(Found::Clean),
-            Err(error) if error.is_owner_dead() => {
-                let _guard = error.into_guard();
-                body(Found::Dead);
-            }
-            Err(error) => panic!("{error}"),
-        }
+        let (_guard, found) = taken!(self.write());
+        body(found);
     }
 
     fn check(&self) -> Result<(), String> {
@@ -81,44 +88,93 @@ impl Subject for RwLock<u64> {
     }
 }
 
-impl Subject for Semaphore {
-    const NAME: &'static str = "Semaphore of 1";
-    const TELLS: bool = false;
-    const NEEDS_BOUND: bool = true;
+/// Both kinds have the same methods.
+macro_rules! semaphores {
+    ($($kind:ident $name:literal)*) => {$(
+        impl Subject for $kind {
+            const NAME: &'static str = $name;
+            const TELLS: bool = false;
+            const NEEDS_BOUND: bool = true;
+
+            fn new() -> Self {
+                $kind::new(1)
+            }
+
+            fn with(&self, body: &mut dyn FnMut(Found)) {
+                let _permit = self.acquire();
+                body(Found::Clean);
+            }
+
+            fn check(&self) -> Result<(), String> {
+                self.acquire_timeout(SOON).map(drop).ok_or("the permit is lost")?;
+                let available = self.available();
+                if available == 1 { Ok(()) } else { Err(format!("one permit has become {available}")) }
+            }
+        }
+    )*};
+}
+
+semaphores! {
+    Semaphore "Semaphore of 1"
+    BoundedSemaphore "BoundedSemaphore of 1"
+}
+
+impl Subject for Tried<Mutex<u64>> {
+    const NAME: &'static str = "Mutex::try_lock";
 
     fn new() -> Self {
-        Semaphore::new(1)
+        Tried(Mutex::new(0))
     }
 
     fn with(&self, body: &mut dyn FnMut(Found)) {
-        let _permit = self.acquire();
-        body(Found::Clean);
+        let locked = insist(|| match self.0.try_lock() {
+            Err(error) if error.is_would_block() => None,
+            locked => Some(locked),
+        });
+        let (_guard, found) = taken!(locked);
+        body(found);
     }
 
     fn check(&self) -> Result<(), String> {
-        self.acquire_timeout(SOON).map(drop).ok_or("the permit is lost".to_owned())?;
-        let available = self.available();
-        if available == 1 { Ok(()) } else { Err(format!("one permit has become {available}")) }
+        self.0.check()
     }
 }
 
-impl Subject for BoundedSemaphore {
-    const NAME: &'static str = "BoundedSemaphore of 1";
-    const TELLS: bool = false;
-    const NEEDS_BOUND: bool = true;
+impl Subject for Tried<RwLock<u64>> {
+    const NAME: &'static str = "RwLock::try_write";
 
     fn new() -> Self {
-        BoundedSemaphore::new(1)
+        Tried(RwLock::new(0))
     }
 
     fn with(&self, body: &mut dyn FnMut(Found)) {
-        let _permit = self.acquire();
+        let locked = insist(|| match self.0.try_write() {
+            Err(error) if error.is_would_block() => None,
+            locked => Some(locked),
+        });
+        let (_guard, found) = taken!(locked);
+        body(found);
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.0.check()
+    }
+}
+
+impl Subject for Tried<Semaphore> {
+    const NAME: &'static str = "Semaphore::try_acquire";
+    const TELLS: bool = false;
+
+    fn new() -> Self {
+        Tried(Semaphore::new(1))
+    }
+
+    fn with(&self, body: &mut dyn FnMut(Found)) {
+        let _permit = insist(|| self.0.try_acquire());
         body(Found::Clean);
     }
 
     fn check(&self) -> Result<(), String> {
-        self.acquire_timeout(SOON).map(drop).ok_or("the permit is lost".to_owned())?;
-        let available = self.available();
-        if available == 1 { Ok(()) } else { Err(format!("one permit has become {available}")) }
+        self.0.check()
     }
 }

@@ -1,6 +1,7 @@
 //! What is tried. Each file is one noun; [`all`] is the list.
 
 mod exclusive;
+mod handing;
 mod lock;
 mod monitor;
 mod named;
@@ -9,13 +10,15 @@ mod robust;
 mod seeded;
 mod signals;
 mod trial;
+mod weather;
 
 use crate::scenario::Scenario;
-use crate::storm::{Run, storm};
-pub(crate) use lock::{Guarded, Subject};
-use lock::{Locking, Long, SHAPES, Shape, Short};
+use crate::storm::{Run, Weather, storm};
+use exclusive::Tried;
+use lock::{Guarded, Locking, Long, SHAPES, Shape, Short, Subject};
 use multiproc_sync::{BoundedSemaphore, Mutex, ReentrantMutex, RwLock, Semaphore};
 use robust::Robust;
+use weather::{Crowd, Handover, Library, Meeting, Relay};
 
 /// Everything, in the order in which it runs.
 pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
@@ -27,10 +30,16 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
     shapes::<RwLock<u64>>(&mut all);
     shapes::<Semaphore>(&mut all);
     shapes::<BoundedSemaphore>(&mut all);
+    for shape in [Shape::Free, Shape::Inherited] {
+        all.push(Box::new(Locking::<Tried<Mutex<u64>>>::new(shape)));
+        all.push(Box::new(Locking::<Tried<RwLock<u64>>>::new(shape)));
+        all.push(Box::new(Locking::<Tried<Semaphore>>::new(shape)));
+    }
     all.extend(reading::all());
     all.extend(monitor::all());
     all.extend(signals::all());
     all.extend(named::all());
+    all.extend(handing::all());
     all.push(Box::new(Locking::<Robust>::new(Shape::Stolen)));
     all.extend(seeded::all());
     all
@@ -42,12 +51,20 @@ fn shapes<L: Subject>(all: &mut Vec<Box<dyn Scenario>>) {
 
 /// The storms, each with its name.
 pub(crate) fn storms() -> Vec<(&'static str, Run)> {
+    fn one<W: Weather>() -> (&'static str, Run) {
+        (W::NAME, storm::<W>)
+    }
     vec![
-        (Short::NAME, storm::<Short>),
-        (Mutex::<u64>::NAME, storm::<Mutex<u64>>),
-        (ReentrantMutex::<u64>::NAME, storm::<ReentrantMutex<u64>>),
-        (RwLock::<u64>::NAME, storm::<RwLock<u64>>),
-        (Semaphore::NAME, storm::<Semaphore>),
-        (BoundedSemaphore::NAME, storm::<BoundedSemaphore>),
+        one::<Guarded<Short>>(),
+        one::<Guarded<Mutex<u64>>>(),
+        one::<Guarded<ReentrantMutex<u64>>>(),
+        one::<Guarded<RwLock<u64>>>(),
+        one::<Guarded<Semaphore>>(),
+        one::<Guarded<BoundedSemaphore>>(),
+        one::<Crowd>(),
+        one::<Library>(),
+        one::<Relay>(),
+        one::<Meeting>(),
+        one::<Handover>(),
     ]
 }

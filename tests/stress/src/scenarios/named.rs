@@ -96,6 +96,8 @@ impl Stage for Named {
 
 /// All of this file.
 pub(super) fn all() -> Vec<Box<dyn Scenario>> {
-    let acts = [(Act::Create, false), (Act::Open, false), (Act::Unlink, false), (Act::OpenOrCreate, true)];
-    acts.map(|(act, is_contended)| Box::new(Naming { act, is_contended }) as Box<dyn Scenario>).into()
+    let acts = [Act::Create, Act::Open, Act::Unlink, Act::OpenOrCreate];
+    let beside = [false, true];
+    let naming = beside.into_iter().flat_map(|is_contended| acts.map(|act| Naming { act, is_contended }));
+    naming.map(|naming| Box::new(naming) as Box<dyn Scenario>).collect()
 }

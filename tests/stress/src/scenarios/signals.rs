@@ -127,6 +127,34 @@ fn several() -> Trial<Semaphore> {
     .with_bound()
 }
 
+/// A permit is taken for good.
+fn forget() -> Trial<Semaphore> {
+    Trial::new(
+        "Semaphore/acquire, forget",
+        || Semaphore::new(2),
+        |semaphore, bracket| {
+            bracket.begin();
+            semaphore.acquire().forget();
+            bracket.end();
+        },
+        |semaphore, _| {
+            drop(semaphore.acquire());
+            Found::Clean
+        },
+    )
+    .check(|semaphore, tally| {
+        let soon = Duration::from_secs(1);
+        // What was taken and not forgotten comes back to who asks.
+        let both = [semaphore.acquire_timeout(soon), semaphore.try_acquire()];
+        let had = both.iter().flatten().count() as u64;
+        drop(both);
+        let forgotten = u64::from(tally.is_victim_done);
+        super::monitor::between(had, 1, 2 - forgotten)?;
+        super::monitor::between(u64::from(semaphore.available()), had, had)
+    })
+    .with_bound()
+}
+
 /// Tokens to wait for.
 struct Tokens {
     count: Mutex<u64>,
@@ -223,6 +251,13 @@ fn conditions() -> Vec<Box<dyn Scenario>> {
         tokens.take();
         bracket.end();
     }
+    fn give_up(tokens: &Tokens, bracket: &Bracket<'_>) {
+        let (count, _) = tokens.lock();
+        bracket.begin();
+        let result = tokens.more.wait_timeout(count, Duration::ZERO);
+        drop(result);
+        bracket.end();
+    }
     // Whether a killed notifier has notified shows in nothing that is public; who waits is relieved then.
     let sleepers = |trial: Trial<Tokens>| {
         trial.beside(Neighbours::Asleep(2)).sleepers(
@@ -263,18 +298,15 @@ fn conditions() -> Vec<Box<dyn Scenario>> {
                 .without_doubles()
                 .check(alone),
         ),
+        Box::new(tokens("Condvar/wait_timeout, gives up", give_up).check(alone)),
     ]
 }
 
-fn barrier(name: &'static str, neighbours: Neighbours) -> Trial<Barrier> {
+fn barrier(name: &'static str, neighbours: Neighbours, victim: fn(&Barrier, &Bracket<'_>)) -> Trial<Barrier> {
     Trial::new(
         name,
         || Barrier::new(3),
-        |barrier, bracket| {
-            bracket.begin();
-            let _ = barrier.wait();
-            bracket.end();
-        },
+        victim,
         |barrier, _| {
             assert!(barrier.wait().is_ok(), "it broke, and nobody had died since it was reset");
             Found::Clean
@@ -304,10 +336,33 @@ fn barrier(name: &'static str, neighbours: Neighbours) -> Trial<Barrier> {
 }
 
 fn barriers() -> Vec<Box<dyn Scenario>> {
+    fn wait(barrier: &Barrier, bracket: &Bracket<'_>) {
+        bracket.begin();
+        let _ = barrier.wait();
+        bracket.end();
+    }
+    fn give_up(barrier: &Barrier, bracket: &Bracket<'_>) {
+        bracket.begin();
+        let _ = barrier.wait_timeout(Duration::ZERO);
+        bracket.end();
+    }
+    fn abort(barrier: &Barrier, bracket: &Bracket<'_>) {
+        bracket.begin();
+        barrier.abort();
+        bracket.end();
+    }
+    fn reset(barrier: &Barrier, bracket: &Bracket<'_>) {
+        bracket.begin();
+        barrier.reset();
+        bracket.end();
+    }
     vec![
-        Box::new(barrier("Barrier/wait as the last", Neighbours::Asleep(2))),
+        Box::new(barrier("Barrier/wait as the last", Neighbours::Asleep(2), wait)),
+        Box::new(barrier("Barrier/abort, sleepers", Neighbours::Asleep(2), abort)),
+        Box::new(barrier("Barrier/reset, sleepers", Neighbours::Asleep(2), reset)),
+        Box::new(barrier("Barrier/wait_timeout, gives up", Neighbours::None, give_up).newcomers(3)),
         Box::new(
-            barrier("Barrier/wait, broken for a sleeper", Neighbours::AsleepBehind(1))
+            barrier("Barrier/wait, broken for a sleeper", Neighbours::AsleepBehind(1), wait)
                 .holder(|barrier, gate| {
                     gate.wait(0);
                     // With one dead that had not come yet it would wait for ever, as it should.
@@ -327,6 +382,7 @@ pub(super) fn all() -> Vec<Box<dyn Scenario>> {
     let mut all = events();
     all.push(Box::new(release_by_hand()));
     all.push(Box::new(several()));
+    all.push(Box::new(forget()));
     all.extend(conditions());
     all.extend(barriers());
     all

@@ -19,6 +19,7 @@ pub(crate) struct Trial<S> {
     relieve: fn(&S),
     check: fn(&S, &Tally) -> Result<(), String>,
     neighbours: Neighbours,
+    newcomers: usize,
     works_beside_a_pause: bool,
     allows_pauses: bool,
     allows_doubles: bool,
@@ -45,6 +46,7 @@ impl<S> Trial<S> {
             relieve: |_| {},
             check: |_, _| Ok(()),
             neighbours: Neighbours::None,
+            newcomers: 1,
             works_beside_a_pause: true,
             allows_pauses: true,
             allows_doubles: true,
@@ -56,6 +58,11 @@ impl<S> Trial<S> {
     /// Who is beside the victim.
     pub(crate) fn beside(self, neighbours: Neighbours) -> Self {
         Trial { neighbours, ..self }
+    }
+
+    /// How many come after the victim's death.
+    pub(crate) fn newcomers(self, newcomers: usize) -> Self {
+        Trial { newcomers, ..self }
     }
 
     /// What sleepers sleep in, how many must wake by themselves, and what wakes the others.
@@ -93,7 +100,7 @@ impl<S> Trial<S> {
         Trial { allows_doubles: false, ..self }
     }
 
-    /// Only the bounded sleep finds this death, as is documented.
+    /// Who comes after the death finds it when a short sleep ends, as is documented.
     pub(crate) fn with_bound(self) -> Self {
         Trial { needs_bound: true, ..self }
     }
@@ -111,6 +118,10 @@ impl<S: Send + Sync + 'static> Scenario for Trial<S> {
 
     fn neighbours(&self) -> Neighbours {
         self.neighbours
+    }
+
+    fn newcomers(&self) -> usize {
+        self.newcomers
     }
 
     fn has_holder(&self) -> bool {

@@ -1,14 +1,12 @@
-//! Protocols with one mistake each. Every one looks right, works as long as nobody dies or stands still at the wrong
-//! instruction, and must be caught.
+//! Copies of our lock with one mistake each.
 
 use multiproc_core::sync::futex::{self, Change};
 use multiproc_core::sync::thread;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
-use super::lock::{Locking, Shape, Subject};
-use super::trial::Trial;
-use crate::scenario::{Found, Neighbours, Owed, Scenario};
+use super::super::lock::{Locking, Shape, Subject};
+use crate::scenario::{Found, Scenario};
 
 /// The lock's mistakes; each is the number of a [`WrongLock`].
 mod mistake {
@@ -123,107 +121,6 @@ impl<const MISTAKE: usize> Subject for WrongLock<MISTAKE> {
     }
 }
 
-/// A flag whose setting and whose wake are two steps.
-struct WrongEvent(AtomicU32);
-
-impl WrongEvent {
-    fn set(&self) {
-        if self.0.swap(1, Ordering::Release) != 1 {
-            futex::wake((&self.0).into(), u32::MAX);
-        }
-    }
-
-    fn wait(&self) {
-        while self.0.load(Ordering::Acquire) == 0 {
-            futex::wait((&self.0).into(), 0, None);
-        }
-    }
-}
-
-fn wrong_event() -> Trial<WrongEvent> {
-    Trial::new(
-        "wrong event: separate wake",
-        || WrongEvent(AtomicU32::new(0)),
-        |event, bracket| {
-            bracket.begin();
-            event.set();
-            bracket.end();
-        },
-        |event, _| {
-            event.set();
-            Found::Clean
-        },
-    )
-    .beside(Neighbours::Asleep(2))
-    .sleepers(
-        |event, _| {
-            event.wait();
-            Found::Clean
-        },
-        |event, _| if event.0.load(Ordering::Acquire) == 1 { Owed::All } else { Owed::AtLeast(0) },
-        WrongEvent::set,
-    )
-    .control()
-}
-
-/// A semaphore that does not know who has its permits.
-struct WrongSemaphore(AtomicU32);
-
-impl Subject for WrongSemaphore {
-    const NAME: &'static str = "wrong semaphore: no ledger";
-    const IS_CONTROL: bool = true;
-    const TELLS: bool = false;
-
-    fn new() -> Self {
-        WrongSemaphore(AtomicU32::new(1))
-    }
-
-    fn with(&self, body: &mut dyn FnMut(Found)) {
-        while self.0.compare_exchange(1, 0, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            futex::wait((&self.0).into(), 0, None);
-        }
-        body(Found::Clean);
-        self.0.store(1, Ordering::Release);
-        futex::wake((&self.0).into(), u32::MAX);
-    }
-}
-
-/// A number in two words that are changed one after the other, and a version that is changed after both.
-struct WrongPair {
-    lock: multiproc_sync::raw::Lock,
-    words: [AtomicU64; 2],
-}
-
-impl WrongPair {
-    fn add_one(&self) -> Found {
-        let Some(locked) = self.lock.lock(multiproc_core::Deadline::NEVER) else { return Found::Clean };
-        for word in &self.words {
-            word.store(word.load(Ordering::Relaxed) + 1, Ordering::Release);
-        }
-        // Who dies in between is not asked about.
-        self.lock.unlock(locked);
-        Found::Clean
-    }
-}
-
-fn wrong_pair() -> Trial<WrongPair> {
-    Trial::new(
-        "wrong pair: no recovery",
-        || WrongPair { lock: multiproc_sync::raw::Lock::new(), words: [const { AtomicU64::new(0) }; 2] },
-        |pair, bracket| {
-            bracket.begin();
-            pair.add_one();
-            bracket.end();
-        },
-        |pair, _| pair.add_one(),
-    )
-    .check(|pair, _| {
-        let [first, second] = [0, 1].map(|at| pair.words[at].load(Ordering::Relaxed));
-        if first == second { Ok(()) } else { Err(format!("{first} and {second}")) }
-    })
-    .control()
-}
-
 /// All of this file.
 pub(super) fn all() -> Vec<Box<dyn Scenario>> {
     vec![
@@ -235,8 +132,5 @@ pub(super) fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(Locking::<WrongLock<{ mistake::DEATH_UNTOLD }>>::new(Shape::Free)),
         Box::new(Locking::<WrongLock<{ mistake::SLOW_IS_DEAD }>>::new(Shape::Free)),
         Box::new(Locking::<WrongLock<{ mistake::UNMARKED_SLEEP }>>::new(Shape::Sleepers)),
-        Box::new(wrong_event()),
-        Box::new(Locking::<WrongSemaphore>::new(Shape::Free)),
-        Box::new(wrong_pair()),
     ]
 }
