@@ -65,11 +65,25 @@ enum RecvKind {
     Frame(#[from] FrameError),
     #[error("{error}")]
     Decode { error: DecodeError, bytes: Vec<u8> },
+    #[error(
+        "the message of {} bytes does not fit into the {room} that it was to be received into: take it out of this error, and make more room",
+        bytes.len()
+    )]
+    NoRoom { room: usize, bytes: Vec<u8> },
 }
 
 impl RecvError {
     pub(crate) fn decode(error: DecodeError, bytes: Vec<u8>) -> RecvError {
         RecvError(RecvKind::Decode { error, bytes })
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn io(error: io::Error) -> RecvError {
+        RecvError(RecvKind::Frame(FrameError::Io(error)))
+    }
+
+    pub(crate) fn too_long(room: usize, bytes: Vec<u8>) -> RecvError {
+        RecvError(RecvKind::NoRoom { room, bytes })
     }
 
     /// Tells whether every copy of the other end is closed and all that was sent has been received.
@@ -100,10 +114,19 @@ impl RecvError {
         matches!(self.0, RecvKind::Decode { .. })
     }
 
-    /// Gives the bytes of a message that could not be decoded, `None` for any other error.
+    /// Tells whether a message is longer than there is room for.
+    ///
+    /// One that was to be received into a buffer is in this error ([`into_bytes`](RecvError::into_bytes)), and the
+    /// next one can be received. One that is longer than is taken from the peer at all was not received, and nothing
+    /// more can be.
+    pub fn is_too_long(&self) -> bool {
+        matches!(self.0, RecvKind::NoRoom { .. } | RecvKind::Frame(FrameError::TooLong { .. }))
+    }
+
+    /// Gives the bytes of a message that could not be decoded or did not fit, `None` for any other error.
     pub fn into_bytes(self) -> Option<Vec<u8>> {
         match self.0 {
-            RecvKind::Decode { bytes, .. } => Some(bytes),
+            RecvKind::Decode { bytes, .. } | RecvKind::NoRoom { bytes, .. } => Some(bytes),
             RecvKind::Frame(_) => None,
         }
     }

@@ -11,6 +11,7 @@
 
 use multiproc_core::Deadline;
 use multiproc_core::sys::fd::{self, Interest, MAX_FDS_PER_MESSAGE, Received};
+use multiproc_core::sys::socket::{self, Family};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -18,6 +19,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 const SHORT: usize = 0x7fff_ffff;
 /// Half of what is made room for at first, so that a peer's claim alone allocates no more than 2 MiB.
 const STEP: usize = 1 << 20;
+/// How far into a body descriptors are looked for, where the header had some: a byte for each batch of as many as a
+/// message may hold.
+const CARRIERS: usize = 1024;
 
 /// A message and the descriptors that came with it.
 #[derive(Debug, Default)]
@@ -40,50 +44,99 @@ pub struct Frame {
 /// one: the other end sees that it is torn, and further writes fail with `BrokenPipe`.
 pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool) -> io::Result<()> {
     let socket = socket.as_fd();
-    let mut header = [0; 12];
-    let header = if body.len() <= SHORT {
-        header[..4].copy_from_slice(&(body.len() as u32).to_be_bytes());
-        &header[..4]
-    } else {
-        header[..4].copy_from_slice(&(-1i32).to_be_bytes());
-        header[4..].copy_from_slice(&(body.len() as u64).to_be_bytes());
-        &header[..]
-    };
-    let total = header.len() + body.len();
-    if fds.len().div_ceil(MAX_FDS_PER_MESSAGE) > total {
-        let text = format!("{} descriptors are more than a frame of {total} bytes can carry", fds.len());
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
-    let mut batches = fds.chunks(MAX_FDS_PER_MESSAGE).peekable();
-    let mut sent = 0;
-    let mut batch = batches.next().unwrap_or_default();
-    while sent < total {
-        let (head, tail) =
-            (header.get(sent..).unwrap_or_default(), &body[sent.saturating_sub(header.len())..]);
-        // Each batch of descriptors needs a byte of its own; the last one takes all that is left.
-        let parts = if batches.peek().is_none() {
-            [IoSlice::new(head), IoSlice::new(tail)]
+    let mut outgoing = Outgoing::new(body.len(), fds.len())?;
+    outgoing.advance(socket, body, fds, wait).map_err(|error| outgoing.give_up(socket, error))
+}
+
+/// A frame on its way out, which knows how much of it has gone.
+///
+/// The body and the descriptors are passed with each step, and must be the same each time.
+#[derive(Debug)]
+pub struct Outgoing {
+    header: [u8; 12],
+    header_len: usize,
+    total: usize,
+    sent: usize,
+    /// How many batches of descriptors have gone.
+    batches: usize,
+}
+
+impl Outgoing {
+    /// Begins a frame of that length with so many descriptors.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` where a frame of this length cannot carry so many descriptors.
+    pub fn new(body: usize, fds: usize) -> io::Result<Outgoing> {
+        let mut header = [0; 12];
+        let header_len = if body <= SHORT {
+            header[..4].copy_from_slice(&(body as u32).to_be_bytes());
+            4
         } else {
-            let one = if head.is_empty() { tail } else { head };
-            [IoSlice::new(&one[..one.len().min(1)]), IoSlice::new(&[])]
+            header[..4].copy_from_slice(&(-1i32).to_be_bytes());
+            header[4..].copy_from_slice(&(body as u64).to_be_bytes());
+            12
         };
-        match send(socket, &parts, batch, wait) {
-            Ok(count) => {
-                sent += count;
-                batch = batches.next().unwrap_or_default();
-            }
-            Err(error) if sent > 0 && error.kind() != io::ErrorKind::BrokenPipe => {
-                // A socket that cannot be shut down is not connected, and nobody reads it.
-                let _ = fd::shutdown_write(socket);
-                let text = format!(
-                    "only {sent} of {total} bytes of a message were written, so the connection is closed: {error}"
-                );
-                return Err(io::Error::new(io::ErrorKind::WriteZero, text));
-            }
-            Err(error) => return Err(error),
+        let total = header_len + body;
+        if fds.div_ceil(MAX_FDS_PER_MESSAGE) > total {
+            let text = format!("{fds} descriptors are more than a frame of {total} bytes can carry");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
+        Ok(Outgoing { header, header_len, total, sent: 0, batches: 0 })
     }
-    Ok(())
+
+    /// Tells whether a part of it has gone, so that nothing else may be written before the rest.
+    pub fn has_begun(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Writes what is left, as far as there is room or, with `wait`, all of it.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where `wait` is false and there is no room now; `BrokenPipe` where the other end is gone; the
+    /// system's.
+    pub fn advance(
+        &mut self,
+        socket: impl AsFd,
+        body: &[u8],
+        fds: &[BorrowedFd<'_>],
+        wait: bool,
+    ) -> io::Result<()> {
+        let socket = socket.as_fd();
+        let header = &self.header[..self.header_len];
+        while self.sent < self.total {
+            let head = header.get(self.sent..).unwrap_or_default();
+            let tail = &body[self.sent.saturating_sub(header.len())..];
+            let mut left = fds.chunks(MAX_FDS_PER_MESSAGE).skip(self.batches);
+            let batch = left.next().unwrap_or_default();
+            // Each batch of descriptors needs a byte of its own; the last one takes all that is left.
+            let parts = if left.next().is_none() {
+                [IoSlice::new(head), IoSlice::new(tail)]
+            } else {
+                let one = if head.is_empty() { tail } else { head };
+                [IoSlice::new(&one[..one.len().min(1)]), IoSlice::new(&[])]
+            };
+            self.sent += send(socket, &parts, batch, wait)?;
+            self.batches += 1;
+        }
+        Ok(())
+    }
+
+    /// Makes the error of a frame that will not be continued: where a part of it went, this direction is shut down.
+    #[cold]
+    pub fn give_up(&self, socket: impl AsFd, error: io::Error) -> io::Error {
+        if self.sent == 0 || error.kind() == io::ErrorKind::BrokenPipe {
+            return error;
+        }
+        // A socket that cannot be shut down is not connected, and nobody reads it.
+        let _ = fd::shutdown_write(socket);
+        let text = format!(
+            "only {} of {} bytes of a message were written, so the connection is closed: {error}",
+            self.sent, self.total
+        );
+        io::Error::new(io::ErrorKind::WriteZero, text)
+    }
 }
 
 fn send(
@@ -137,6 +190,20 @@ pub enum FrameError {
         /// How long the body was.
         length: usize,
     },
+    /// More descriptors came than the reader lets in; they are closed, and the next frame can be read.
+    #[error(
+        "a message came with more than {limit} descriptors, which is as many as are taken from this peer"
+    )]
+    TooManyDescriptors {
+        /// What the reader lets in.
+        limit: usize,
+    },
+    /// There is no memory for the frame; the stream is of no use any more.
+    #[error("no memory for a message of {length} bytes: send it in parts")]
+    NoMemory {
+        /// What the header says.
+        length: usize,
+    },
     /// The deadline passed; what has come so far is kept for the next call.
     #[error("timed out")]
     TimedOut,
@@ -150,17 +217,34 @@ pub enum FrameError {
 pub struct Reader {
     header: [u8; 12],
     header_len: usize,
+    /// What has come of the body.
     body: Vec<u8>,
-    body_len: usize,
     fds: Vec<OwnedFd>,
     /// Descriptors of the frame at hand were lost.
     is_lossy: bool,
+    /// There were too many of them.
+    is_crowded: bool,
+    max_fds: Option<usize>,
+}
+
+/// A frame that was read into the caller's memory, if it fitted.
+#[derive(Debug)]
+pub enum Filled {
+    /// It did; so long it is.
+    Whole(usize),
+    /// It is longer: here it is.
+    Longer(Vec<u8>),
 }
 
 impl Reader {
     /// Makes a reader at the start of a stream.
     pub fn new() -> Reader {
         Reader::default()
+    }
+
+    /// Makes a reader that takes at most so many descriptors with a frame.
+    pub fn with_max_fds(limit: usize) -> Reader {
+        Reader { max_fds: Some(limit), ..Reader::default() }
     }
 
     /// Tells whether a part of a frame has been read.
@@ -175,41 +259,120 @@ impl Reader {
     /// See [`FrameError`].
     pub fn read(&mut self, socket: impl AsFd, limit: usize, deadline: Deadline) -> Result<Frame, FrameError> {
         let socket = socket.as_fd();
-        loop {
-            let step = match self.needed(limit)? {
-                Needed::Header(end) => {
-                    let buf = &mut self.header[self.header_len..end];
-                    let part = receive(socket, buf, &mut self.fds, deadline)?;
-                    self.header_len += part.bytes;
-                    part
+        let length = self.read_header(socket, limit, deadline)?;
+        while self.body.len() < length {
+            self.read_part(socket, length, deadline)?;
+        }
+        let Reader { body, fds, is_lossy, is_crowded, max_fds, .. } = std::mem::take(self);
+        self.max_fds = max_fds;
+        match max_fds {
+            Some(limit) if is_crowded => Err(FrameError::TooManyDescriptors { limit }),
+            _ if is_lossy => Err(FrameError::DescriptorsLost { length }),
+            _ => Ok(Frame { body, fds }),
+        }
+    }
+
+    /// Reads one frame of at most `limit` bytes into `buf`; its descriptors are closed. Waits for it.
+    ///
+    /// # Errors
+    ///
+    /// See [`FrameError`].
+    pub fn read_into(
+        &mut self,
+        socket: impl AsFd,
+        buf: &mut [u8],
+        limit: usize,
+    ) -> Result<Filled, FrameError> {
+        let socket = socket.as_fd();
+        let length = self.read_header(socket, limit, Deadline::NEVER)?;
+        // What a call that timed out has read lies here, and so does what has no room there.
+        if !self.body.is_empty() || length > buf.len() {
+            let body = self.read(socket, limit, Deadline::NEVER)?.body;
+            return Ok(match buf.get_mut(..body.len()) {
+                Some(room) => {
+                    room.copy_from_slice(&body);
+                    Filled::Whole(body.len())
                 }
-                Needed::Body(length) if self.body_len < length => {
-                    let end = length.min(self.body_len.max(STEP).saturating_mul(2));
-                    if self.body.len() < end {
-                        self.body.resize(end, 0);
-                    }
-                    let part = receive(socket, &mut self.body[self.body_len..], &mut self.fds, deadline)?;
-                    self.body_len += part.bytes;
-                    part
-                }
-                Needed::Body(length) => {
-                    let Reader { body, fds, is_lossy, .. } = std::mem::take(self);
-                    return if is_lossy {
-                        Err(FrameError::DescriptorsLost { length })
-                    } else {
-                        Ok(Frame { body, fds })
-                    };
-                }
-            };
-            if step.truncated {
-                self.is_lossy = true;
-                // Too late for this frame, but the next one may find room.
-                fd::raise_descriptor_limit();
-            }
-            if step.bytes == 0 {
-                return Err(self.end());
+                None => Filled::Longer(body),
+            });
+        }
+        let mut got = 0;
+        while got < length {
+            let part = |wait| socket::recv_bytes(socket, &mut buf[got..length], wait);
+            let part = receive(socket, Deadline::NEVER, part).and_then(|bytes| {
+                got += bytes;
+                self.note(Received { bytes, truncated: false })
+            });
+            if let Err(error) = part {
+                // Kept, so that the next call goes on where this one ended.
+                self.body.extend_from_slice(&buf[..got]);
+                return Err(if matches!(error, FrameError::Torn { .. }) { self.end() } else { error });
             }
         }
+        *self = Reader { max_fds: self.max_fds, ..Reader::default() };
+        Ok(Filled::Whole(length))
+    }
+
+    /// Reads the header, if that is not done, and tells the length of the body.
+    fn read_header(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        limit: usize,
+        deadline: Deadline,
+    ) -> Result<usize, FrameError> {
+        loop {
+            match self.needed(limit)? {
+                Needed::Body(length) => return Ok(length),
+                Needed::Header(end) => {
+                    let buf = &mut self.header[self.header_len..end];
+                    let part =
+                        receive(socket, deadline, |wait| fd::recv_part(socket, buf, &mut self.fds, wait))?;
+                    self.header_len += part.bytes;
+                    self.note(part)?;
+                }
+            }
+        }
+    }
+
+    /// Reads some of the body.
+    fn read_part(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        length: usize,
+        deadline: Deadline,
+    ) -> Result<(), FrameError> {
+        let got = self.body.len();
+        let part = if got < CARRIERS && !self.fds.is_empty() {
+            // The first batch of descriptors came with the header, so that others may follow.
+            let mut buf = [0; CARRIERS];
+            let buf = &mut buf[..(length - got).min(CARRIERS - got)];
+            let part = receive(socket, deadline, |wait| fd::recv_part(socket, buf, &mut self.fds, wait))?;
+            self.body.extend_from_slice(&buf[..part.bytes]);
+            part
+        } else {
+            let end = length.min(got.max(STEP).saturating_mul(2));
+            if self.body.try_reserve_exact(end - got).is_err() {
+                return Err(FrameError::NoMemory { length });
+            }
+            let body = &mut self.body;
+            let bytes = receive(socket, deadline, |wait| socket::recv_append(socket, body, end, wait))?;
+            Received { bytes, truncated: false }
+        };
+        self.note(part)
+    }
+
+    /// Takes note of what has come.
+    fn note(&mut self, part: Received) -> Result<(), FrameError> {
+        if part.truncated {
+            self.is_lossy = true;
+            // Too late for this frame, but the next one may find room.
+            fd::raise_descriptor_limit();
+        }
+        if self.max_fds.is_some_and(|limit| self.fds.len() > limit) {
+            self.is_crowded = true;
+            self.fds.clear();
+        }
+        if part.bytes == 0 { Err(self.end()) } else { Ok(()) }
     }
 
     fn needed(&self, limit: usize) -> Result<Needed, FrameError> {
@@ -232,7 +395,7 @@ impl Reader {
         match self.needed(usize::MAX) {
             _ if self.header_len == 0 => FrameError::Eof,
             Ok(Needed::Body(length)) => {
-                FrameError::Torn { got: self.body_len as u64, expected: length as u64 }
+                FrameError::Torn { got: self.body.len() as u64, expected: length as u64 }
             }
             _ => FrameError::Torn { got: self.header_len as u64, expected: 4 },
         }
@@ -244,26 +407,30 @@ enum Needed {
     Body(usize),
 }
 
-fn receive(
+/// Receives something, or nothing at the end of the stream, before the deadline.
+fn receive<T: Default>(
     socket: BorrowedFd<'_>,
-    buf: &mut [u8],
-    fds: &mut Vec<OwnedFd>,
     deadline: Deadline,
-) -> Result<Received, FrameError> {
+    mut attempt: impl FnMut(bool) -> io::Result<T>,
+) -> Result<T, FrameError> {
     loop {
-        let wait = deadline == Deadline::NEVER;
-        match fd::recv_part(socket, buf, fds, wait) {
+        match attempt(deadline == Deadline::NEVER) {
             Ok(part) => return Ok(part),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if !fd::poll_one(socket, Interest::Read, deadline)? {
+                if deadline.has_passed() || !fd::poll_one(socket, Interest::Read, deadline)? {
                     return Err(FrameError::TimedOut);
                 }
             }
-            // A peer that died with our bytes unread resets the stream; what it sent has been read before that.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                return Ok(Received { bytes: 0, truncated: false });
+            // A peer that died with our bytes unread resets the stream. What it sent has been read before that, unless
+            // it was under way to another machine.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && is_local(socket) => {
+                return Ok(T::default());
             }
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+fn is_local(socket: BorrowedFd<'_>) -> bool {
+    matches!(socket::family(socket), Ok(Family::Unix))
 }

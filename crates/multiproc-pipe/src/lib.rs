@@ -20,9 +20,33 @@
 //! `multiprocessing.connection`. An end is itself a message: give it to a child as an argument, or send it through
 //! another connection. Whatever handles a message holds travel with it.
 //!
+//! # Strangers
+//!
+//! A [`Listener`] waits at a path, an abstract name or a TCP port for those who have its [`AuthKey`], and [`connect()`]
+//! is how they come. Frames and handshake are those of CPython's `multiprocessing.connection`, so that a Python program
+//! can be the other end: exchange bytes with it ([`send_bytes`](Connection::send_bytes),
+//! [`recv_bytes`](Connection::recv_bytes)), and put into them what both know, such as JSON.
+//!
+//! ```
+//! use multiproc_pipe::{Connection, Listener, connect};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = Listener::bind_private("secret")?;
+//! let address = listener.address().clone();
+//! std::thread::spawn(move || {
+//!     let client: Connection<u32, u32> = connect(address, "secret").unwrap();
+//!     client.send(client.recv().unwrap() * 2).unwrap();
+//! });
+//! let client: Connection<u32, u32> = listener.accept()?;
+//! client.send(21)?;
+//! assert_eq!(client.recv()?, 42);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Waiting on many
 //!
-//! [`wait()`] takes everything that has a descriptor: connections, processes, sockets, files.
+//! [`wait()`] takes everything that has a descriptor: connections, listeners, processes, sockets, files.
 //!
 //! # What happens when a process dies here
 //!
@@ -37,16 +61,30 @@
 //! Messages are typed. The same end may be used from several threads without interleaving. A timeout bounds the
 //! whole call, and a call that timed out has consumed nothing.
 
+mod address;
+#[cfg(feature = "tokio")]
+mod asynchronous;
+mod auth;
+mod connect;
 mod connection;
 mod error;
 mod fd;
 pub mod frame;
+mod listener;
 mod one_way;
 pub mod parcel;
+mod socket;
 mod wait;
 
+pub use address::{Address, ToAddresses};
+#[cfg(feature = "tokio")]
+pub use asynchronous::{AsyncConnection, AsyncListener, ready};
+pub use auth::AuthKey;
+pub use connect::{ConnectError, ConnectOptions, connect};
 pub use connection::{Connection, pipe};
 pub use error::{RecvError, SendError};
 pub use fd::Fd;
+pub use listener::{AcceptError, ListenError, Listener, ListenerBuilder, ListenerStats};
+pub use multiproc_core::sys::peer::PeerCredentials;
 pub use one_way::{PipeReader, PipeWriter, one_way};
 pub use wait::wait;

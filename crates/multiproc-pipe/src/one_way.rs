@@ -1,8 +1,9 @@
-use crate::connection::Socket;
+use crate::socket::{Nature, Socket};
 use crate::{RecvError, SendError};
 use multiproc_core::Deadline;
-use multiproc_core::codec::{Carried, Message};
+use multiproc_core::codec::Message;
 use multiproc_core::sys::fd;
+use multiproc_core::sys::socket::Direction;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::io;
@@ -14,18 +15,18 @@ use std::time::{Duration, Instant};
 const READER: u32 = u32::from_be_bytes(*b"pipR");
 const WRITER: u32 = u32::from_be_bytes(*b"pipW");
 
-/// The receiving end of a one-way pipe.
+/// The receiving end of a one-way pipe, or the half of a [`Connection`](crate::Connection) that receives.
 ///
 /// It is a message itself, but cannot be sent while a part of a message has been read from it, as after a receive
 /// that timed out in the middle of a long one; receive the message first.
 pub struct PipeReader<T> {
-    socket: Socket,
+    socket: Arc<Socket>,
     types: PhantomData<fn() -> T>,
 }
 
-/// The sending end of a one-way pipe.
+/// The sending end of a one-way pipe, or the half of a [`Connection`](crate::Connection) that sends.
 pub struct PipeWriter<T> {
-    socket: Socket,
+    socket: Arc<Socket>,
     types: PhantomData<fn(T)>,
 }
 
@@ -47,10 +48,8 @@ pub struct PipeWriter<T> {
 /// ```
 pub fn one_way<T: Message>() -> io::Result<(PipeReader<T>, PipeWriter<T>)> {
     let (reader, writer) = fd::with_descriptors(fd::socket_pair)?;
-    Ok((
-        PipeReader { socket: Socket::new(Arc::new(reader)), types: PhantomData },
-        PipeWriter { socket: Socket::new(Arc::new(writer)), types: PhantomData },
-    ))
+    let [reader, writer] = [reader, writer].map(|fd| Arc::new(Socket::new(Arc::new(fd), Nature::FAMILY)));
+    Ok((PipeReader::of(reader), PipeWriter::of(writer)))
 }
 
 impl<T: Message> PipeReader<T> {
@@ -90,6 +89,43 @@ impl<T: Message> PipeReader<T> {
         self.socket.recv(Deadline::now())
     }
 
+    /// Receives bytes as they are, as CPython's `recv_bytes`.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecvError`].
+    pub fn recv_bytes(&self) -> Result<Vec<u8>, RecvError> {
+        Ok(self.socket.read(Deadline::NEVER)?.body)
+    }
+
+    /// Receives bytes if they are there within `timeout`; the time bounds the whole call.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_bytes`](PipeReader::recv_bytes), and the time-out, after which nothing is lost.
+    pub fn recv_bytes_timeout(&self, timeout: Duration) -> Result<Vec<u8>, RecvError> {
+        Ok(self.socket.read(Deadline::after(timeout))?.body)
+    }
+
+    /// Receives bytes into `buf` and tells how many came; see
+    /// [`Connection::recv_bytes_into`](crate::Connection::recv_bytes_into).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_bytes`](PipeReader::recv_bytes), and one for a message longer than `buf`.
+    pub fn recv_bytes_into(&self, buf: &mut [u8]) -> Result<usize, RecvError> {
+        self.socket.read_into(buf)
+    }
+
+    /// Ends this direction for every handle and copy of this end: the other side can send no more.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn close(&self) -> io::Result<()> {
+        self.socket.close(Direction::Read)
+    }
+
     /// Waits up to `timeout` for something to receive: a message, or the end of the stream.
     ///
     /// The beginning of a message is enough: [`recv`](PipeReader::recv) then waits for the rest, and
@@ -112,10 +148,49 @@ impl<T: Message> PipeWriter<T> {
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         self.socket.send(value)
     }
+
+    /// Sends bytes as they are, as CPython's `send_bytes`.
+    ///
+    /// # Errors
+    ///
+    /// `BrokenPipe` where the other end is gone; the system's.
+    pub fn send_bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.write(bytes, &[])
+    }
+
+    /// Ends this direction for every handle and copy of this end: the other side receives what was sent, then the end
+    /// of the stream.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (a, b) = multiproc_pipe::pipe::<u32, u32>()?;
+    /// let (writer, reader) = a.split();
+    /// writer.send(1).unwrap();
+    /// writer.close()?;
+    /// assert_eq!(b.recv().unwrap(), 1);
+    /// assert!(b.recv().unwrap_err().is_eof());
+    /// b.send(2).unwrap();
+    /// assert_eq!(reader.recv().unwrap(), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn close(&self) -> io::Result<()> {
+        self.socket.close(Direction::Write)
+    }
 }
 
 macro_rules! end {
     ($name:ident, $kind:expr, $shown:literal) => {
+        impl<T> $name<T> {
+            pub(crate) fn of(socket: Arc<Socket>) -> $name<T> {
+                $name { socket, types: PhantomData }
+            }
+        }
+
         impl<T> AsFd for $name<T> {
             fn as_fd(&self) -> BorrowedFd<'_> {
                 self.socket.fd().as_fd()
@@ -136,8 +211,8 @@ macro_rules! end {
 
         impl<'de, T> Deserialize<'de> for $name<T> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name<T>, D::Error> {
-                let Carried(fd) = Carried::<{ $kind }>::deserialize(deserializer)?;
-                Ok($name { socket: Socket::new(fd), types: PhantomData })
+                let socket = Socket::deserialize::<{ $kind }, D>(deserializer)?;
+                Ok($name::of(Arc::new(socket)))
             }
         }
     };

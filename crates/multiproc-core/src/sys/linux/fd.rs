@@ -195,7 +195,7 @@ pub fn shutdown_write(socket: impl AsFd) -> io::Result<()> {
 }
 
 /// What [`recv_part`] took from a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Received {
     /// How many bytes came; 0 is the end of the stream.
     pub bytes: usize,
