@@ -260,13 +260,20 @@ pub fn process_is_alive(id: u64) -> bool {
 
 fn still_runs(id: u64, runs: impl FnOnce(&Stat) -> bool) -> bool {
     let (number, known) = ((id & NUMBER) as u32, (id >> 32) as u32);
+    exists(number)
+        && match stat(number) {
+            Some(stat) => runs(&stat) && (known == 0 || stat.start == known),
+            // Nothing is told here, or it was there a moment ago and is gone now.
+            None => exists(number),
+        }
+}
+
+/// Tells whether a thread bears this number, be it a zombie.
+fn exists(number: u32) -> bool {
     let Ok(signed) = i32::try_from(number) else { return true };
     // SAFETY: signal 0 is sent to nobody.
     let result = unsafe { libc::syscall(libc::SYS_tkill, signed, 0) };
-    if result != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH) {
-        return false;
-    }
-    stat(number).is_none_or(|stat| runs(&stat) && (known == 0 || stat.start == known))
+    result == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
 /// The flag of a thread that is on its way out, `linux/sched.h`.
