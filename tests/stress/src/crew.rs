@@ -46,6 +46,8 @@ pub(crate) struct Crew<'a> {
     bound: Bound,
     survivors: Vec<Survivor>,
     others: Vec<Pid>,
+    /// This process itself had no core for a while, or was stopped: how long others took says nothing.
+    pub(crate) was_held_up: bool,
 }
 
 struct Survivor {
@@ -53,6 +55,33 @@ struct Survivor {
     seat: usize,
     part: Part,
     end: Option<Change>,
+}
+
+/// How long something takes, without the time in which this process itself did not run.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    last: Instant,
+    elapsed: Duration,
+    pub(crate) was_held_up: bool,
+}
+
+/// Who looks every fifty microseconds and has not looked for so long was held up.
+const HELD_UP: Duration = Duration::from_millis(20);
+
+impl Watch {
+    /// Starts now.
+    pub(crate) fn new() -> Watch {
+        Watch { last: Instant::now(), elapsed: Duration::ZERO, was_held_up: false }
+    }
+
+    /// The time since the start; asked every now and then.
+    pub(crate) fn elapsed(&mut self) -> Duration {
+        let since = self.last.elapsed();
+        self.last += since;
+        self.was_held_up |= since > HELD_UP;
+        self.elapsed += since.min(HELD_UP);
+        self.elapsed
+    }
 }
 
 impl<'a> Crew<'a> {
@@ -65,18 +94,18 @@ impl<'a> Crew<'a> {
     ) -> Crew<'a> {
         // A pause is where a bounded sleep could take the living for dead, so there they are as in production.
         let bound = match scenario.needs_bound() {
-            _ if is_pause => Bound::Everybody,
+            _ if is_pause || scenario.sleepers_need_bound() => Bound::Everybody,
             true => Bound::Newcomers,
             false => Bound::Nobody,
         };
-        Crew { control, stage, bound, survivors: Vec::new(), others: Vec::new() }
+        Crew { control, stage, bound, survivors: Vec::new(), others: Vec::new(), was_held_up: false }
     }
 
     /// Starts a survivor.
     pub(crate) fn add(&mut self, part: Part) {
         let seat = if part == Part::Holder { HOLDER } else { self.survivors.len() };
         let (control, stage) = (self.control, self.stage);
-        let comes_before = matches!(part, Part::Holder | Part::Sleeper);
+        let comes_before = part == Part::Sleeper;
         // Who sleeps when another dies must hear it; who comes later may have to look.
         let (first, later) = match self.bound {
             Bound::Nobody => (true, true),
@@ -138,16 +167,46 @@ impl<'a> Crew<'a> {
         limit: Duration,
         mut holds: impl FnMut(&Crew<'_>) -> bool,
     ) -> Result<bool, String> {
-        let started = Instant::now();
+        let mut watch = Watch::new();
         loop {
             self.look()?;
             if holds(self) {
                 return Ok(true);
             }
-            if started.elapsed() > limit {
+            if watch.elapsed() > limit {
+                self.was_held_up |= watch.was_held_up;
                 return Ok(false);
             }
             os::wait_for_any(Duration::from_micros(50));
+            self.was_held_up |= watch.was_held_up;
+        }
+    }
+
+    /// Waits until those who sleep do so again, or have come through: only they must hear a death by themselves.
+    ///
+    /// # Errors
+    ///
+    /// A survivor has failed.
+    pub(crate) fn until_calm(&mut self) -> Result<(), String> {
+        if self.bound == Bound::Newcomers {
+            let mut looks = 0;
+            self.until(HANG / 20, |crew| {
+                // Twice: one may have slept for another who was not done.
+                looks =
+                    if crew.survivors.iter().all(|survivor| crew.is_calm(survivor)) { looks + 1 } else { 0 };
+                looks == 2
+            })?;
+        }
+        Ok(())
+    }
+
+    fn is_calm(&self, survivor: &Survivor) -> bool {
+        let is_through = || self.control.seats[survivor.seat].step.load(Ordering::Acquire) >= step::THROUGH;
+        match survivor.part {
+            Part::Contender => true,
+            Part::Holder | Part::Sleeper | Part::Newcomer { .. } => {
+                is_through() || survivor.end.is_some() || os::sleeps_on_word(survivor.pid)
+            }
         }
     }
 

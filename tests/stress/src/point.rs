@@ -52,8 +52,8 @@ pub(crate) struct Outcome {
     pub(crate) is_astray: bool,
     /// What it did on its way.
     pub(crate) notes: Notes,
-    /// How long the slowest of the others took for its first operation.
-    pub(crate) recovery: Duration,
+    /// How long the slowest of the others took for its first operation, if that can be told.
+    pub(crate) recovery: Option<Duration>,
     pub(crate) failure: Option<Failure>,
 }
 
@@ -146,6 +146,8 @@ fn attempt(
         point.lay_to_sleep(&mut crew, count)?;
     }
 
+    crew.until_calm().map_err(lost)?;
+
     let mut killed = 0;
     let mut is_victim_done = matches!(reached, Reached::End);
     let at = now();
@@ -184,7 +186,8 @@ fn attempt(
 
     // Contenders go on working until they are told, so that only then their next operation is the first.
     let at = if matches!(scenario.neighbours(), Neighbours::Contending(_)) { gone_at } else { at };
-    outcome.recovery = settle(&mut crew, at)?;
+    let recovery = settle(&mut crew, at)?;
+    outcome.recovery = (!crew.was_held_up).then_some(recovery);
     let mut tally = Tally { is_victim_done, killed, operations: 0, waits: 0, deaths: 0 };
     for (part, seat) in crew.seats() {
         tally.operations += seat.operations.load(Ordering::Acquire);

@@ -23,8 +23,10 @@ pub(crate) struct Budget {
 
 /// How often a path is counted that is another one each time.
 const COUNTS: usize = 10;
-/// How often a place is tried that is not reached.
-const TRIES: usize = 8;
+/// How often a place is tried at most that is not reached, to kill there.
+const TRIES: usize = 24;
+/// The same for other deeds: by the noted way, by it once more, and step by step.
+const FEW_TRIES: usize = 3;
 /// The recoverer's instructions at which it is killed, at most.
 const RECOVERER: usize = 400;
 
@@ -95,7 +97,7 @@ pub(crate) fn try_out(desk: &Desk, scenario: &dyn Scenario, budget: Budget) -> R
 /// Tries one place, again if it is not reached: the path may be a bit another one each time.
 fn attempt(desk: &Desk, scenario: &dyn Scenario, place: Place, deed: Deed, way: Option<&Way>) -> Outcome {
     let mut outcome = desk.run(scenario, place, deed, way);
-    for at in 1..TRIES {
+    for at in 1..if deed == Deed::Kill { TRIES } else { FEW_TRIES } {
         if outcome.is_reached || outcome.failure.is_some() {
             break;
         }
@@ -133,6 +135,8 @@ pub(crate) fn catch(desk: &Desk, scenario: &dyn Scenario, budget: Duration) -> (
 }
 
 /// Counts the instructions; every one of them is a place, and every sleep is.
+///
+/// Of a path that is another one each time, those of the longest that was seen are.
 fn places(desk: &Desk, scenario: &dyn Scenario, report: &mut Report) -> Option<Places> {
     let varies = matches!(scenario.neighbours(), Neighbours::Contending(_));
     let (mut steps, mut way) = (0, None);
@@ -178,7 +182,7 @@ fn tell(place: Place, deed: Deed, outcome: &Outcome) -> Told {
         None => {
             let nanos = match deed {
                 Deed::Count | Deed::Pause => 0,
-                Deed::Kill | Deed::KillBoth(_) => outcome.recovery.as_nanos(),
+                Deed::Kill | Deed::KillBoth(_) => outcome.recovery.unwrap_or_default().as_nanos(),
             };
             Told { has_failed: false, line: format!("good {} {nanos}", u8::from(outcome.is_reached)) }
         }
@@ -358,11 +362,11 @@ mod tests {
     fn what_is_told_is_heard() {
         let place = Place { steps: 7, asleep: true };
         let mut outcome = Outcome { is_reached: true, ..Outcome::default() };
-        outcome.recovery = Duration::from_micros(3);
+        outcome.recovery = Some(Duration::from_micros(3));
         let mut report = Report::default();
         assert_eq!(report.hear(&tell(place, Deed::Kill, &outcome).line), 1);
         assert_eq!(report.hear(&tell(place, Deed::Pause, &outcome).line), 1);
-        assert_eq!(report.recoveries, [outcome.recovery]);
+        assert_eq!(report.recoveries, [Duration::from_micros(3)]);
         outcome.failure = Some(Failure::Hang("not woken".to_owned()));
         outcome.is_reached = false;
         let told = tell(place, Deed::Kill, &outcome);

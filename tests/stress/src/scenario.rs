@@ -78,6 +78,11 @@ pub(crate) trait Scenario {
         false
     }
 
+    /// It is documented that so do those who sleep when it happens.
+    fn sleepers_need_bound(&self) -> bool {
+        false
+    }
+
     /// How many have died before the victim, so that the survivors may be told of them.
     fn deaths_before(&self) -> u64 {
         0

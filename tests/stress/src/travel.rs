@@ -7,10 +7,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
 
 use crate::control::phase;
-use crate::crew::HANG;
+use crate::crew::{HANG, Watch};
 use crate::os::{self, Change, Pid, Trap};
 use crate::point::{Failure, Place};
 
@@ -153,14 +152,16 @@ fn step(
 ) -> Result<bool, Failure> {
     let failed = |end: Change| Failure::Lost(format!("the victim failed after {steps} steps: {end:?}"));
     os::step(pid);
-    let (mut began, mut has_slept) = (None, false);
+    let (mut watch, mut has_slept) = (None, false);
     loop {
         match os::wait_a_tick(pid) {
             Some(Change::Stopped(os::SIGTRAP)) => return Ok(false),
+            // Somebody else wanted it to stand still.
+            Some(Change::Stopped(_)) => os::step(pid),
             Some(end) => return Err(failed(end)),
             None => {}
         }
-        let since = *began.get_or_insert_with(Instant::now);
+        let watch = watch.get_or_insert_with(Watch::new);
         if !has_slept && os::sleeps_on_word(pid) {
             // Not one that has come to its end just now.
             match os::poll(pid) {
@@ -173,7 +174,7 @@ fn step(
                 return Ok(true);
             }
         }
-        if since.elapsed() > HANG {
+        if watch.elapsed() > HANG {
             return Err(Failure::Hang(format!("the victim itself, after {steps} steps")));
         }
     }
@@ -191,15 +192,16 @@ fn take(pid: Pid, ride: Ride) -> Result<bool, Failure> {
         }
         let Some(trap) = Trap::set(pid, ride.address) else { return Ok(false) };
         os::run(pid);
-        let began = Instant::now();
+        let mut watch = Watch::new();
         loop {
             match os::wait_a_tick(pid) {
                 Some(Change::Stopped(os::SIGTRAP)) if trap.is_sprung() => break,
+                Some(Change::Stopped(signal)) if signal != os::SIGTRAP => os::run(pid),
                 // It has ended: it went another way.
                 Some(Change::Exited(0)) => return Ok(false),
                 Some(end) => return Err(Failure::Lost(format!("the victim failed on its way: {end:?}"))),
                 // It sleeps where it did not the first time.
-                None if began.elapsed() > HANG / 20 => return Ok(false),
+                None if watch.elapsed() > HANG / 20 => return Ok(false),
                 None => {}
             }
         }

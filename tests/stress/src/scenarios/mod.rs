@@ -33,8 +33,9 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
     for shape in [Shape::Free, Shape::Inherited] {
         all.push(Box::new(Locking::<Tried<Mutex<u64>>>::new(shape)));
         all.push(Box::new(Locking::<Tried<RwLock<u64>>>::new(shape)));
-        all.push(Box::new(Locking::<Tried<Semaphore>>::new(shape)));
     }
+    // What looks for the dead for some milliseconds at most finds none when it is stepped.
+    all.push(Box::new(Locking::<Tried<Semaphore>>::new(Shape::Free)));
     all.extend(reading::all());
     all.extend(monitor::all());
     all.extend(signals::all());

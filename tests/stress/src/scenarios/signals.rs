@@ -52,6 +52,7 @@ fn events() -> Vec<Box<dyn Scenario>> {
         Box::new(event("Event/set, contended", set).beside(Neighbours::Contending(2))),
         Box::new(event("Event/set, sleepers", set).beside(Neighbours::Asleep(2))),
         Box::new(event("Event/clear", clear)),
+        Box::new(event("Event/clear, contended", clear).beside(Neighbours::Contending(2))),
         Box::new(
             event("Event/wait, sleeper behind", wait)
                 .beside(Neighbours::AsleepBehind(1))
@@ -258,6 +259,12 @@ fn conditions() -> Vec<Box<dyn Scenario>> {
         drop(result);
         bracket.end();
     }
+    fn turn_over(tokens: &Tokens, bracket: &Bracket<'_>) {
+        bracket.begin();
+        tokens.add();
+        tokens.take();
+        bracket.end();
+    }
     // Whether a killed notifier has notified shows in nothing that is public; who waits is relieved then.
     let sleepers = |trial: Trial<Tokens>| {
         trial.beside(Neighbours::Asleep(2)).sleepers(
@@ -296,9 +303,18 @@ fn conditions() -> Vec<Box<dyn Scenario>> {
                 })
                 .without_pauses()
                 .without_doubles()
+                // One that was notified, and takes the mutex again, is watched for the mutex.
+                .with_bound_for_all()
                 .check(alone),
         ),
         Box::new(tokens("Condvar/wait_timeout, gives up", give_up).check(alone)),
+        Box::new(
+            tokens("Condvar/add and take, contended", turn_over)
+                .beside(Neighbours::Contending(2))
+                .with_bound_for_all()
+                // One that died between the two has left its token.
+                .check(|tokens, tally| super::monitor::between(tokens.left(), 0, tally.killed)),
+        ),
     ]
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct Trial<S> {
     allows_pauses: bool,
     allows_doubles: bool,
     needs_bound: bool,
+    sleepers_need_bound: bool,
     is_control: bool,
 }
 
@@ -51,6 +52,7 @@ impl<S> Trial<S> {
             allows_pauses: true,
             allows_doubles: true,
             needs_bound: false,
+            sleepers_need_bound: false,
             is_control: false,
         }
     }
@@ -105,6 +107,11 @@ impl<S> Trial<S> {
         Trial { needs_bound: true, ..self }
     }
 
+    /// So do those who sleep when it happens.
+    pub(crate) fn with_bound_for_all(self) -> Self {
+        Trial { sleepers_need_bound: true, ..self }
+    }
+
     /// It is wrong, and must be caught.
     pub(crate) fn control(self) -> Self {
         Trial { is_control: true, ..self }
@@ -130,6 +137,10 @@ impl<S: Send + Sync + 'static> Scenario for Trial<S> {
 
     fn needs_bound(&self) -> bool {
         self.needs_bound
+    }
+
+    fn sleepers_need_bound(&self) -> bool {
+        self.sleepers_need_bound
     }
 
     fn is_control(&self) -> bool {

@@ -170,7 +170,7 @@ impl Weather for Relay {
 /// All meet, again and again; whoever goes on has met all the others.
 pub(super) struct Meeting {
     barrier: Barrier,
-    /// Odd while the worker is at the barrier.
+    /// Odd while the worker is at the barrier, also if it has died there: it may count among those who have come.
     visits: [AtomicU64; WORKERS],
     /// How often a worker came last.
     led: AtomicU64,
@@ -188,15 +188,10 @@ impl Weather for Meeting {
         }
     }
 
-    fn come(&self, who: usize) {
-        let visits = self.visits[who].load(Ordering::SeqCst);
-        self.visits[who].store(visits + visits % 2, Ordering::SeqCst);
-    }
-
     fn work(&self, who: usize, over: &Over) -> bool {
         let visits = || self.visits.each_ref().map(|visits| visits.load(Ordering::SeqCst));
         let before = visits();
-        self.visits[who].fetch_add(1, Ordering::SeqCst);
+        self.visits[who].store((before[who] + 1) | 1, Ordering::SeqCst);
         let result = self.barrier.wait();
         let after = visits();
         self.visits[who].fetch_add(1, Ordering::SeqCst);
