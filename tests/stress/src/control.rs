@@ -162,6 +162,7 @@ impl Bracket<'_> {
     #[inline]
     pub(crate) fn begin(&self) {
         if let Some(phase) = self.0 {
+            crate::HEAP.start_afresh();
             os::be_traced();
             // SeqCst, so that no instruction of the operation comes before it.
             phase.store(phase::INSIDE, Ordering::SeqCst);

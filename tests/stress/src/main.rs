@@ -15,6 +15,7 @@
 
 mod control;
 mod crew;
+mod heap;
 mod lanes;
 mod leftovers;
 mod memory;
@@ -24,6 +25,7 @@ mod run;
 mod scenario;
 mod scenarios;
 mod storm;
+mod storm_queue;
 mod travel;
 
 use point::Desk;
@@ -39,6 +41,10 @@ const DOUBLES: f64 = 0.25;
 const STORMS: f64 = 0.1;
 /// How long a control may take to be caught.
 const CONTROL: Duration = Duration::from_secs(60);
+
+/// Not where tests run in threads.
+#[cfg_attr(not(test), global_allocator)]
+static HEAP: heap::Heap = heap::Heap::new();
 
 struct Options {
     /// As long as it takes, if nobody says.
@@ -112,6 +118,7 @@ fn main() -> ExitCode {
     }
 
     let mut storms = scenarios::storms();
+    storms.extend(storm_queue::all());
     storms.retain(|(name, _)| format!("storm: {name}").contains(&options.only));
     let share = if sound.is_empty() { 1.0 } else { STORMS };
     let stepping = options.time.map(|time| if storms.is_empty() { time } else { time.mul_f64(1.0 - share) });

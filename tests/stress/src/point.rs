@@ -188,7 +188,8 @@ fn attempt(
     let at = if matches!(scenario.neighbours(), Neighbours::Contending(_)) { gone_at } else { at };
     let recovery = settle(&mut crew, at)?;
     outcome.recovery = (!crew.was_held_up).then_some(recovery);
-    let mut tally = Tally { is_victim_done, killed, operations: 0, waits: 0, deaths: 0 };
+    let killed_after = (deed == Deed::Kill && killed == 1 && !place.asleep).then_some(place.steps);
+    let mut tally = Tally { is_victim_done, killed_after, killed, operations: 0, waits: 0, deaths: 0 };
     for (part, seat) in crew.seats() {
         tally.operations += seat.operations.load(Ordering::Acquire);
         tally.waits += u64::from(part == Part::Sleeper);

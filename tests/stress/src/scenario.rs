@@ -38,6 +38,8 @@ pub(crate) enum Owed {
 pub(crate) struct Tally {
     /// The victim came to the end of its operation.
     pub(crate) is_victim_done: bool,
+    /// After how many instructions the victim was killed, if nothing else was done.
+    pub(crate) killed_after: Option<usize>,
     /// Those who were killed in an operation, so that it may have happened or not.
     pub(crate) killed: u64,
     /// The operations of the survivors, without the first ones of sleepers.
@@ -64,6 +66,11 @@ pub(crate) trait Scenario {
     /// How many come after the victim's death.
     fn newcomers(&self) -> usize {
         1
+    }
+
+    /// How many operations each survivor does afterwards.
+    fn operations(&self) -> usize {
+        100
     }
 
     /// Somebody has what the victim wants, see [`Stage::hold`].

@@ -35,6 +35,7 @@ pub(super) const FILES: &[&str] = &[
     "tests/model/src/fiber.rs",
     "tests/model/src/machine.rs",
     "tests/src/raw.rs",
+    "tests/stress/src/heap.rs",
     "tests/stress/src/memory.rs",
     "tests/stress/src/os.rs",
     "tests/stress/src/scenarios/robust.rs",

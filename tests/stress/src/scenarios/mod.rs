@@ -5,6 +5,7 @@ mod handing;
 mod lock;
 mod monitor;
 mod named;
+pub(crate) mod queue;
 mod reading;
 mod robust;
 mod seeded;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
     all.extend(handing::all());
     all.push(Box::new(Locking::<Robust>::new(Shape::Stolen)));
     all.extend(seeded::all());
+    all.extend(queue::all());
     all
 }
 
