@@ -12,3 +12,24 @@ mod handles;
 
 /// The end of the other side: orderly, in the middle of a message, by a kill.
 mod ends;
+
+/// Bytes without a type, halves, closing, and very long messages.
+mod bytes;
+
+/// Listeners and those who connect to them.
+mod listeners;
+
+/// Attacks.
+mod security;
+
+/// CPython at the other end.
+mod python;
+
+/// Every handle through every transport.
+mod transports;
+
+/// What is awaited.
+mod asynchronous;
+
+/// Two thousand kills amid large messages.
+mod kills;

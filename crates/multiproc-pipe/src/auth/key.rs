@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 /// A secret that both ends of a connection know, CPython's `authkey`.
 ///
 /// It is bytes of any length; 32 random ones ([`random`](AuthKey::random)) are as good as it gets. They are wiped from
-/// memory with the last clone, and never shown. An empty key is refused where it is used.
+/// memory with the last clone, and never shown. To an HMAC zeros at the end of a key make no difference, so a key that is
+/// empty or all zeros is none, and is refused where it is used.
 ///
 /// # Examples
 ///
@@ -50,7 +51,7 @@ impl AuthKey {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.as_bytes().is_some_and(<[u8]>::is_empty)
+        self.as_bytes().is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
     }
 }
 

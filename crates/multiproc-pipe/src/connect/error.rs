@@ -10,7 +10,9 @@ pub struct ConnectError(Kind);
 
 #[derive(Debug, thiserror::Error)]
 enum Kind {
-    #[error("connect: the key is empty, which protects nothing: give it bytes that nobody can guess")]
+    #[error(
+        "connect: the key is empty or all zeros, which protects nothing: give it bytes that nobody can guess"
+    )]
     EmptyKey,
     #[error("connect: the name of the host means no address")]
     Nowhere,

@@ -10,7 +10,9 @@ pub struct ListenError(Kind);
 
 #[derive(Debug, thiserror::Error)]
 enum Kind {
-    #[error("listen: the key is empty, which protects nothing: give it bytes that nobody can guess")]
+    #[error(
+        "listen: the key is empty or all zeros, which protects nothing: give it bytes that nobody can guess"
+    )]
     EmptyKey,
     #[error("listen: the name of the host means no address")]
     Nowhere,
@@ -127,8 +129,12 @@ pub struct AcceptError(AcceptKind);
 enum AcceptKind {
     #[error("timed out")]
     Timeout,
+    #[error(
+        "no descriptor left ({0}): keep fewer objects open, or raise the limit (RLIMIT_NOFILE, ulimit -n)"
+    )]
+    Descriptors(#[source] io::Error),
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
 }
 
 impl AcceptError {
@@ -143,12 +149,15 @@ impl AcceptError {
 
     /// Tells whether this process can have no more descriptors; who waits stays in the queue.
     pub fn is_out_of_descriptors(&self) -> bool {
-        matches!(&self.0, AcceptKind::Io(error) if fd::is_out_of_descriptors(error))
+        matches!(self.0, AcceptKind::Descriptors(_))
     }
 }
 
 impl From<io::Error> for AcceptError {
     fn from(error: io::Error) -> AcceptError {
+        if fd::is_out_of_descriptors(&error) {
+            return AcceptError(AcceptKind::Descriptors(error));
+        }
         AcceptError(AcceptKind::Io(error))
     }
 }
@@ -157,7 +166,7 @@ impl From<AcceptError> for io::Error {
     fn from(error: AcceptError) -> io::Error {
         let kind = match &error.0 {
             AcceptKind::Timeout => io::ErrorKind::TimedOut,
-            AcceptKind::Io(error) => error.kind(),
+            AcceptKind::Descriptors(error) | AcceptKind::Io(error) => error.kind(),
         };
         io::Error::new(kind, error)
     }

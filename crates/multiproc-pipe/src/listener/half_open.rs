@@ -41,6 +41,16 @@ enum Arrival {
     Nobody,
 }
 
+/// Accepts, if need be with the limit of descriptors raised.
+fn accept(listener: &OwnedFd) -> io::Result<OwnedFd> {
+    match socket::accept(listener) {
+        Err(error) if fd::is_out_of_descriptors(&error) && fd::raise_descriptor_limit() => {
+            socket::accept(listener)
+        }
+        result => result,
+    }
+}
+
 impl HalfOpen {
     pub(super) fn new(poller: &Poller, listener: &OwnedFd) -> io::Result<HalfOpen> {
         poller.add(listener, LISTENER)?;
@@ -115,13 +125,14 @@ impl HalfOpen {
         if !self.make_room(poller, listener, settings)? {
             return Ok(Arrival::Nobody);
         }
-        let socket = match fd::with_descriptors(|| socket::accept(listener)) {
+        let socket = match accept(listener) {
             Ok(socket) => socket,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Arrival::Nobody),
-            Err(error) => {
-                // Where descriptors are the reason, those who are not in yet give theirs.
-                return if self.evict(poller) { Ok(Arrival::Settled(None)) } else { Err(error) };
+            // Those who are not in yet give their descriptors.
+            Err(error) if fd::is_out_of_descriptors(&error) && self.evict(poller) => {
+                return Ok(Arrival::Settled(None));
             }
+            Err(error) => return Err(error),
         };
         Ok(Arrival::Settled(self.welcome(poller, socket, settings)?))
     }
