@@ -9,8 +9,6 @@ use crate::os::{self, Change, Pid};
 use crate::run::Numbers;
 use crate::scenario::{Scenario, Stage};
 
-/// What everybody does afterwards.
-pub(crate) const OPERATIONS: usize = 100;
 /// How long anything may take before it counts as a hang.
 pub(crate) const HANG: Duration = Duration::from_secs(1);
 /// What contenders do before they rest for a moment.
@@ -44,6 +42,7 @@ pub(crate) struct Crew<'a> {
     pub(crate) control: &'a Control,
     pub(crate) stage: &'a dyn Stage,
     bound: Bound,
+    operations: usize,
     survivors: Vec<Survivor>,
     others: Vec<Pid>,
     /// This process itself had no core for a while, or was stopped: how long others took says nothing.
@@ -98,13 +97,22 @@ impl<'a> Crew<'a> {
             true => Bound::Newcomers,
             false => Bound::Nobody,
         };
-        Crew { control, stage, bound, survivors: Vec::new(), others: Vec::new(), was_held_up: false }
+        let operations = scenario.operations();
+        Crew {
+            control,
+            stage,
+            bound,
+            operations,
+            survivors: Vec::new(),
+            others: Vec::new(),
+            was_held_up: false,
+        }
     }
 
     /// Starts a survivor.
     pub(crate) fn add(&mut self, part: Part) {
         let seat = if part == Part::Holder { HOLDER } else { self.survivors.len() };
-        let (control, stage) = (self.control, self.stage);
+        let (control, stage, operations) = (self.control, self.stage, self.operations);
         let comes_before = part == Part::Sleeper;
         // Who sleeps when another dies must hear it; who comes later may have to look.
         let (first, later) = match self.bound {
@@ -115,7 +123,7 @@ impl<'a> Crew<'a> {
         let pid = os::spawn(|| {
             os::roam();
             sleep_without_bound(first);
-            survive(part, control, stage, seat, || sleep_without_bound(later));
+            survive(part, control, stage, (seat, operations), || sleep_without_bound(later));
         });
         self.survivors.push(Survivor { pid, seat, part, end: None });
     }
@@ -262,7 +270,13 @@ impl Drop for Crew<'_> {
 }
 
 /// The body of a survivor; `is_through` is called when it has done its first operation.
-fn survive(part: Part, control: &Control, stage: &dyn Stage, who: usize, is_through: impl FnOnce()) {
+fn survive(
+    part: Part,
+    control: &Control,
+    stage: &dyn Stage,
+    (who, operations): (usize, usize),
+    is_through: impl FnOnce(),
+) {
     let seat = &control.seats[who];
     seat.step.store(step::ENTERED, Ordering::Release);
     match part {
@@ -299,7 +313,7 @@ fn survive(part: Part, control: &Control, stage: &dyn Stage, who: usize, is_thro
     is_through();
     seat.step.store(step::THROUGH, Ordering::Release);
     control.await_stage(stage::WORK);
-    for _ in 0..OPERATIONS {
+    for _ in 0..operations {
         seat.count(stage.operate(who));
         if matches!(part, Part::Newcomer { .. }) {
             seat.first();

@@ -8,7 +8,7 @@ use crate::lanes::{Told, share_out};
 use crate::leftovers::Leftovers;
 use crate::point::{Deed, Desk, Failure, Outcome, Place};
 use crate::scenario::{Neighbours, Scenario};
-use crate::travel::Way;
+use crate::travel::{Notes, Way};
 
 /// How much time a scenario may take for each deed; `None` is as much as all its points want.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,11 @@ const COUNTS: usize = 10;
 const TRIES: usize = 24;
 /// The same for other deeds: by the noted way, by it once more, and step by step.
 const FEW_TRIES: usize = 3;
+/// Of a long path, at how many places, spread evenly, other deeds than a kill are done.
+const MOST_OTHERS: usize = 1000;
+/// A path of more instructions than these is gone by the noted way also if it is another one each time: step by step
+/// it would take too long.
+const LONG: usize = 1500;
 /// The recoverer's instructions at which it is killed, at most.
 const RECOVERER: usize = 400;
 
@@ -67,8 +72,9 @@ pub(crate) fn try_out(desk: &Desk, scenario: &dyn Scenario, budget: Budget) -> R
     report.places = places.all.len();
     let way = places.way.as_ref();
     let awake: Vec<Place> = places.all.iter().filter(|place| !place.asleep).copied().collect();
-    let mut deeds = |places: &[Place], limit, deed: &(dyn Fn(usize) -> Deed + Sync)| {
-        let places: Vec<Place> = spread(places).collect();
+    let mut deeds = |places: &[Place], limit, deed: &dyn Fn(usize) -> Deed| {
+        let most = if deed(0) == Deed::Kill { places.len() } else { MOST_OTHERS };
+        let places: Vec<Place> = spread(places).take(most).collect();
         let task = |desk: &Desk, at: usize| {
             // The same one is tried in the same way in each run.
             let deed = deed(at);
@@ -102,7 +108,7 @@ fn attempt(desk: &Desk, scenario: &dyn Scenario, place: Place, deed: Deed, way: 
             break;
         }
         // By the noted way once more, and then step by step.
-        outcome = desk.run(scenario, place, deed, way.filter(|_| at == 1));
+        outcome = desk.run(scenario, place, deed, way.filter(|_| at == 1 || varies(scenario)));
     }
     outcome
 }
@@ -134,31 +140,40 @@ pub(crate) fn catch(desk: &Desk, scenario: &dyn Scenario, budget: Duration) -> (
     (tried, None)
 }
 
+/// Tells whether the path is another one each time.
+fn varies(scenario: &dyn Scenario) -> bool {
+    matches!(scenario.neighbours(), Neighbours::Contending(_))
+}
+
 /// Counts the instructions; every one of them is a place, and every sleep is.
 ///
-/// Of a path that is another one each time, those of the longest that was seen are.
+/// Of a path that is another one each time, those of the longest that was seen are; or of the shortest, if it is long.
 fn places(desk: &Desk, scenario: &dyn Scenario, report: &mut Report) -> Option<Places> {
-    let varies = matches!(scenario.neighbours(), Neighbours::Contending(_));
-    let (mut steps, mut way) = (0, None);
-    let mut sleeps = Vec::new();
+    let mut counts = Vec::new();
     let nowhere = Place { steps: 0, asleep: false };
-    for _ in 0..if varies { COUNTS } else { 1 } {
+    for _ in 0..if varies(scenario) { COUNTS } else { 1 } {
         let outcome = desk.run(scenario, nowhere, Deed::Count, None);
         if outcome.failure.is_some() {
             report.hear(&tell(nowhere, Deed::Count, &outcome).line);
             return None;
         }
-        steps = steps.max(outcome.notes.steps);
-        if !varies {
-            sleeps = outcome.notes.sleeps;
-            way = (!outcome.notes.addresses.is_empty())
-                .then(|| Way::new(outcome.notes.addresses, sleeps.clone()));
-        }
+        counts.push(outcome.notes);
+    }
+    counts.sort_by_key(|notes| notes.steps);
+    let is_noted = !varies(scenario) || counts.first().is_some_and(|notes| notes.steps > LONG);
+    if is_noted {
+        counts.truncate(1);
+    }
+    let Notes { steps, mut sleeps, addresses } = counts.pop()?;
+    if varies(scenario) {
+        sleeps.clear();
     }
     // With the last one the operation is over.
     let awake = (0..steps).map(|steps| Place { steps, asleep: false });
     let asleep = sleeps.iter().map(|steps| Place { steps: *steps, asleep: true });
-    Some(Places { all: awake.chain(asleep).collect(), way })
+    let all = awake.chain(asleep).collect();
+    let way = (is_noted && !addresses.is_empty()).then(|| Way::new(addresses, sleeps));
+    Some(Places { all, way })
 }
 
 /// What came of a point, in a line for [`Report::hear`]: reached or not, whether that counts as a recovery, and how

@@ -7,8 +7,11 @@ use std::time::Duration;
 use super::lock::Subject;
 use crate::scenario::Found;
 
-/// How long a check waits for what must be free.
-const SOON: Duration = Duration::from_secs(1);
+/// Takes what must be free soon, by a call that waits for a time; again and again, so that a check that is held up
+/// does not fail.
+pub(super) fn soon<T>(mut attempt: impl FnMut(Duration) -> Option<T>) -> Option<T> {
+    (0..20).find_map(|_| attempt(Duration::from_millis(100)))
+}
 
 /// A subject that is taken by calls that never wait.
 pub(super) struct Tried<L>(L);
@@ -86,7 +89,7 @@ impl Subject for RwLock<u64> {
     }
 
     fn check(&self) -> Result<(), String> {
-        self.write_timeout(SOON).map(drop).map_err(|error| error.to_string())
+        soon(|time| self.write_timeout(time).ok()).map(drop).ok_or("it is not free".to_owned())
     }
 }
 
@@ -108,7 +111,7 @@ macro_rules! semaphores {
             }
 
             fn check(&self) -> Result<(), String> {
-                self.acquire_timeout(SOON).map(drop).ok_or("the permit is lost")?;
+                soon(|time| self.acquire_timeout(time)).map(drop).ok_or("the permit is lost")?;
                 let available = self.available();
                 if available == 1 { Ok(()) } else { Err(format!("one permit has become {available}")) }
             }

@@ -1,6 +1,7 @@
 //! Names: created, opened and unlinked by one that is killed meanwhile.
 
 use multiproc_shm::{Shared, ShmError};
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::control::Bracket;
@@ -20,6 +21,10 @@ struct Naming {
     is_contended: bool,
 }
 
+/// What is created is opened so often before it is unlinked: creating takes long.
+const SELDOM: u64 = 8;
+/// How long each name is.
+const LEN: usize = 24;
 /// A value that no half-made object has.
 const WHOLE: u64 = 0x5eed;
 
@@ -38,9 +43,18 @@ impl Scenario for Naming {
         if self.is_contended { Neighbours::Contending(2) } else { Neighbours::None }
     }
 
+    fn operations(&self) -> usize {
+        // Those of several come to a hundred.
+        if self.is_contended { 34 } else { 100 }
+    }
+
     fn stage(&self) -> Box<dyn Stage> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("stress-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut name = format!("stress-{}-", std::process::id());
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        // All as long as each other, and so the paths over them.
+        let width = LEN - name.len();
+        let _ = write!(name, "{count:0width$}");
         if matches!(self.act, Act::Open | Act::Unlink) {
             drop(Shared::create_named(&name, AtomicU64::new(WHOLE)));
         }
@@ -77,7 +91,9 @@ impl Stage for Named {
             // While others unlink it all the time.
             Err(error) => panic!("{error}"),
         }
-        if who.is_multiple_of(2) {
+        // Each process has a count of its own.
+        static TURNS: AtomicU64 = AtomicU64::new(0);
+        if who.is_multiple_of(2) && TURNS.fetch_add(1, Ordering::Relaxed).is_multiple_of(SELDOM) {
             // Another may have been faster.
             let _ = Shared::<AtomicU64>::unlink(&self.name);
         }
@@ -91,6 +107,13 @@ impl Stage for Named {
             (Ok(WHOLE), Ok(())) => Ok(()),
             (whole, unlinked) => Err(format!("the name is not whole: {whole:?}, {unlinked:?}")),
         }
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        // It is there only if the point was given up.
+        let _ = Shared::<AtomicU64>::unlink(&self.name);
     }
 }
 

@@ -3,6 +3,7 @@
 use multiproc_sync::{Barrier, Condvar, Event, Mutex, MutexGuard, Semaphore};
 use std::time::Duration;
 
+use super::exclusive::soon;
 use super::trial::Trial;
 use crate::control::Bracket;
 use crate::scenario::{Found, Neighbours, Owed, Scenario};
@@ -117,8 +118,7 @@ fn several() -> Trial<Semaphore> {
     )
     .beside(Neighbours::Contending(3))
     .check(|semaphore, _| {
-        let soon = Duration::from_secs(1);
-        let both = [semaphore.acquire_timeout(soon), semaphore.acquire_timeout(soon)];
+        let both = [(); 2].map(|()| soon(|time| semaphore.acquire_timeout(time)));
         if both.iter().any(Option::is_none) {
             return Err(format!("permits are lost: {semaphore:?}"));
         }
@@ -144,9 +144,8 @@ fn forget() -> Trial<Semaphore> {
         },
     )
     .check(|semaphore, tally| {
-        let soon = Duration::from_secs(1);
         // What was taken and not forgotten comes back to who asks.
-        let both = [semaphore.acquire_timeout(soon), semaphore.try_acquire()];
+        let both = [soon(|time| semaphore.acquire_timeout(time)), semaphore.try_acquire()];
         let had = both.iter().flatten().count() as u64;
         drop(both);
         let forgotten = u64::from(tally.is_victim_done);

@@ -2,8 +2,8 @@
 
 use multiproc_sync::{Barrier, Condvar, Event, Mutex, MutexGuard, RwLock, Semaphore};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
+use super::exclusive::soon;
 use super::lock::{Guarded, Subject};
 use crate::storm::{Done, Over, WORKERS, Weather};
 
@@ -51,7 +51,7 @@ impl Weather for Crowd {
     }
 
     fn check(&self, _done: &Done) -> Result<(), String> {
-        let permits = [(); PERMITS as usize].map(|()| self.0.acquire_timeout(Duration::from_secs(1)));
+        let permits = [(); PERMITS as usize].map(|()| soon(|time| self.0.acquire_timeout(time)));
         if permits.iter().any(Option::is_none) {
             return Err(format!("permits are lost: {:?}", self.0));
         }
@@ -111,8 +111,7 @@ impl Weather for Library {
 
     fn check(&self, done: &Done) -> Result<(), String> {
         self.write(0);
-        let soon = Duration::from_secs(1);
-        let changes = self.0.read_timeout(soon).map_err(|error| error.to_string())?[0];
+        let changes = soon(|time| self.0.read_timeout(time).ok()).ok_or("it is not free")?[0];
         done.agrees("changes", changes, |who| who.is_multiple_of(2))
     }
 }
