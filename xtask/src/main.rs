@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod docs;
 mod metadata;
+mod sanitize;
 mod shell;
 mod source;
 mod stress;
@@ -24,6 +25,7 @@ Usage: cargo xtask <command> [arguments]
   test                 the whole test suite: unit, integration and doc tests, every feature on
   ci [gate]...         every gate in order, or the named ones, stopping at the first failure
   bench [argument]...  the benchmarks; arguments go to them (--quick, --smoke, --only, --json)
+  sanitize             the tests of threads under AddressSanitizer and ThreadSanitizer (--only address|thread)
   stress [argument]... kills at every instruction; arguments go to it (--minutes n, --only name, --list)
   docs                 the documentation, private items too, warnings as errors
   tidy                 what rustc and clippy do not know: floors, unused packages, unsafe files, habits
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         "test" => no_arguments(rest).and_then(|()| test::command()),
         "ci" => ci::command(rest),
         "bench" => bench::command(rest),
+        "sanitize" => sanitize::command(rest),
         "stress" => stress::command(rest),
         "docs" => no_arguments(rest).and_then(|()| docs::command()),
         "tidy" => no_arguments(rest).and_then(|()| tidy::command()),

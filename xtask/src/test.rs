@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the whole test suite.
 
+use std::process::Command;
 use std::time::Duration;
 
 use crate::shell::{Result, cargo, run, run_watched, succeeds};
@@ -55,8 +56,13 @@ pub(crate) fn print_summaries(summaries: &[String]) {
 }
 
 fn suite(args: &[&str]) -> Result<Vec<String>> {
+    watched(cargo(args))
+}
+
+/// Runs a command that runs tests, and returns a line for each suite.
+pub(crate) fn watched(command: Command) -> Result<Vec<String>> {
     let mut summary = Summary::default();
-    run_watched(cargo(args), LIMIT, |line| summary.line(line))
+    run_watched(command, LIMIT, |line| summary.line(line))
 }
 
 /// Follows the output of the tests: which suite runs, and how it ended.

@@ -16,6 +16,7 @@ use crate::{ShmError, ShmSafe, kind, named};
 use memmap2::{MmapOptions, MmapRaw};
 use multiproc_core::Name;
 use multiproc_core::codec::{Carried, is_trusted};
+use multiproc_core::sync::atomic::AtomicPtr;
 use multiproc_core::sys::fd::punch_hole;
 use multiproc_core::sys::memory::{
     Directory, Seals, add_seals, allocate, allocate_part, create_memfd, file_info, read_exact_at, seals,
@@ -25,7 +26,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Where the chunks begin.
@@ -176,7 +177,7 @@ impl<C: ShmSafe> Arena<C> {
             chunk_len,
             numbers,
             mappings: [const { OnceLock::new() }; MAPPINGS],
-            near: [const { AtomicPtr::new(std::ptr::null_mut()) }; NEAR],
+            near: std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
             known: AtomicU32::new(0),
             identity: (info.device, info.inode),
             is_named,

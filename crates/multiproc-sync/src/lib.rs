@@ -69,7 +69,6 @@ mod barrier;
 mod condvar;
 #[cfg(not(loom))]
 mod error;
-#[cfg(not(loom))]
 mod event;
 #[cfg(not(loom))]
 mod mutex;
@@ -90,7 +89,6 @@ pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
 pub use condvar::{Condvar, WaitTimeoutResult};
 #[cfg(not(loom))]
 pub use error::AcquireError;
-#[cfg(not(loom))]
 pub use event::Event;
 #[cfg(not(loom))]
 pub use mutex::{LockError, Mutex, MutexGuard};

@@ -1,4 +1,5 @@
-//! Models of the lock and the wait cell, every order tried that the memory model of C11 allows:
+//! Models of the lock, the wait cell, events and counts of permits, every order tried that the memory model of C11
+//! allows:
 //! `RUSTFLAGS="--cfg loom" cargo test -p multiproc-sync --test loom --release`.
 #![cfg(loom)]
 
@@ -6,7 +7,8 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 use multiproc_core::Deadline;
-use multiproc_sync::raw::{DeathBell, Lock, Monitor, WaitCell};
+use multiproc_sync::Event;
+use multiproc_sync::raw::{DeathBell, Lock, Monitor, Permits, WaitCell};
 
 /// More switches between threads than bugs of orderings need; without a bound it takes hours.
 fn model(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
@@ -157,4 +159,136 @@ fn a_monitor_counts() {
         assert!(monitor.wait(Deadline::NEVER, |value| value == 2, || ()));
         other.join().unwrap();
     });
+}
+
+/// Events, and what was written before they were set.
+struct Signal {
+    event: Event,
+    written: AtomicU64,
+}
+
+impl Signal {
+    fn new() -> Arc<Signal> {
+        Arc::new(Signal { event: Event::new(), written: AtomicU64::new(0) })
+    }
+
+    fn wait(&self) {
+        self.event.wait();
+        assert_eq!(self.written.load(Ordering::Relaxed), 1, "it is set, and what was before is not seen");
+    }
+}
+
+#[test]
+fn who_sees_that_an_event_was_set_sees_what_was_before() {
+    model(4, || {
+        let signal = Signal::new();
+        let setter = {
+            let signal = Arc::clone(&signal);
+            thread::spawn(move || {
+                signal.written.store(1, Ordering::Relaxed);
+                signal.event.set();
+            })
+        };
+        if signal.event.is_set() {
+            assert_eq!(signal.written.load(Ordering::Relaxed), 1);
+        }
+        signal.wait();
+        setter.join().unwrap();
+    });
+}
+
+#[test]
+fn an_event_that_is_cleared_at_once_is_not_missed() {
+    model(3, || {
+        let signal = Signal::new();
+        let setter = {
+            let signal = Arc::clone(&signal);
+            thread::spawn(move || {
+                signal.written.store(1, Ordering::Relaxed);
+                signal.event.set();
+                signal.event.clear();
+                // One that comes only now waits for this one.
+                signal.event.set();
+            })
+        };
+        signal.wait();
+        setter.join().unwrap();
+        assert!(signal.event.is_set());
+    });
+}
+
+#[test]
+fn who_takes_a_setting_back_sees_what_was_before() {
+    model(3, || {
+        let signal = Signal::new();
+        let setter = {
+            let signal = Arc::clone(&signal);
+            thread::spawn(move || {
+                signal.written.store(1, Ordering::Relaxed);
+                signal.event.set();
+            })
+        };
+        let was_set = signal.event.is_set();
+        signal.event.clear();
+        if was_set {
+            assert_eq!(signal.written.load(Ordering::Relaxed), 1);
+            assert!(!signal.event.is_set());
+        }
+        setter.join().unwrap();
+    });
+}
+
+#[test]
+fn two_wait_for_one_event() {
+    model(1, || {
+        let signal = Signal::new();
+        let waiters: Vec<_> = (0..2)
+            .map(|_| {
+                let signal = Arc::clone(&signal);
+                thread::spawn(move || signal.wait())
+            })
+            .collect();
+        signal.written.store(1, Ordering::Relaxed);
+        signal.event.set();
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+    });
+}
+
+/// Each thread is a process of its own here, which takes and gives back.
+fn permits(threads: usize, total: i32, preemptions: usize) {
+    model(preemptions, move || {
+        let shared = Arc::new((Permits::new(), AtomicU64::new(0), AtomicU64::new(0)));
+        let work = move |shared: &(Permits, AtomicU64, AtomicU64)| {
+            let (permits, inside, sum) = shared;
+            let taken = permits.acquire(Deadline::NEVER, |taken| taken < total).unwrap();
+            assert!(inside.fetch_add(1, Ordering::Relaxed) < total as u64, "more are inside than may be");
+            if total == 1 {
+                sum.store(sum.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            }
+            inside.fetch_sub(1, Ordering::Relaxed);
+            permits.give_back(&taken);
+        };
+        let others: Vec<_> = (1..threads)
+            .map(|_| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || work(&shared))
+            })
+            .collect();
+        work(&shared);
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(shared.0.taken(), 0, "what was given back is counted");
+        if total == 1 {
+            assert_eq!(
+                shared.2.load(Ordering::Relaxed),
+                threads as u64,
+                "a holder did not see the one before"
+            );
+        }
+    });
+}
+
+#[test]
+fn permits_are_counted() {
+    permits(2, 1, 2);
+    permits(2, 2, 2);
 }

@@ -42,6 +42,7 @@ pub(super) const FILES: &[&str] = &[
     "tests/tests/process/constructors.rs",
     "tests/tests/process/forked.rs",
     "tests/tests/sync/forked.rs",
+    "tests/threads/src/plain.rs",
 ];
 
 /// Here `unsafe` stands only in what macros write into other crates, so that no lint is lifted.

@@ -26,13 +26,13 @@ pub mod atomic {
     #[cfg(multiproc_model)]
     pub use super::model::atomic::{AtomicU32, AtomicU64, GuardedU32, GuardedU64};
     #[cfg(loom)]
-    pub use ::loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+    pub use ::loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
     #[cfg(loom)]
     pub use ::loom::sync::atomic::{AtomicU32 as GuardedU32, AtomicU64 as GuardedU64};
     #[cfg(not(any(loom, multiproc_model)))]
-    pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+    pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
     #[cfg(multiproc_model)]
-    pub use std::sync::atomic::{AtomicBool, Ordering, fence};
+    pub use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, fence};
     #[cfg(not(any(loom, multiproc_model)))]
     pub use std::sync::atomic::{AtomicU32 as GuardedU32, AtomicU64 as GuardedU64};
 }

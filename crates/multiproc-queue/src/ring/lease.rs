@@ -68,14 +68,17 @@ impl Default for Leases {
 }
 
 impl Leases {
-    // Relaxed, here and below: the table belongs to the owner of the head's lock. Who looks without it has read the
+    // Relaxed, but for the owners: the table belongs to the owner of the head's lock. Who looks without it has read the
     // head before, whose publication orders all that was written before it.
     fn owner(&self, place: usize) -> u64 {
-        self.owners[place].load(Ordering::Relaxed)
+        // LEASE: Acquire, partner of the Release in `set_owner`: who sees without a lock that all is done sees what
+        // was done.
+        self.owners[place].load(Ordering::Acquire)
     }
 
     fn set_owner(&self, place: usize, owner: u64) {
-        self.owners[place].store(owner, Ordering::Relaxed);
+        // LEASE: Release, partner of the Acquire in `owner`.
+        self.owners[place].store(owner, Ordering::Release);
     }
 
     fn find(&self, wanted: u64) -> Option<usize> {

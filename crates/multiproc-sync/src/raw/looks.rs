@@ -1,6 +1,5 @@
 //! How often those who never sleep look for the dead, and how long they wait for one who is at work.
 
-#[cfg(not(loom))]
 use multiproc_core::Deadline;
 
 #[cfg(not(multiproc_model))]
@@ -41,7 +40,7 @@ pub(crate) fn without_waiting() -> Deadline {
 }
 
 /// In a model there is no time.
-#[cfg(multiproc_model)]
+#[cfg(any(loom, multiproc_model))]
 pub(crate) fn without_waiting() -> Deadline {
     Deadline::NEVER
 }

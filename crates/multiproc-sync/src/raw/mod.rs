@@ -9,12 +9,10 @@ mod cell;
 mod lock;
 pub(crate) mod looks;
 mod monitor;
-#[cfg(not(loom))]
 mod permits;
 
 pub use bell::DeathBell;
 pub use cell::WaitCell;
 pub use lock::{Acquired, Lock, Locked};
 pub use monitor::{Entered, Monitor};
-#[cfg(not(loom))]
 pub use permits::{Permits, Taken};

@@ -26,7 +26,7 @@ use multiproc_core::sync::atomic::{GuardedU64, Ordering};
 use multiproc_core::sync::thread;
 
 /// The most processes whose permits come back when they die, at one time.
-const HOLDERS: usize = if cfg!(multiproc_model) { 3 } else { 128 };
+const HOLDERS: usize = if cfg!(any(loom, multiproc_model)) { 3 } else { 128 };
 
 const NO_SLOT: u8 = 0xff;
 const MOST: u32 = (1 << 24) - 1;
@@ -88,12 +88,21 @@ impl Number {
 
 impl Permits {
     /// Nothing is taken.
+    #[cfg(not(loom))]
     #[must_use]
     pub const fn new() -> Permits {
         Permits {
             monitor: Monitor::new(0),
             holders: [const { Holder { id: GuardedU64::new(0), count: GuardedU64::new(0) } }; HOLDERS],
         }
+    }
+
+    /// Nothing is taken.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn new() -> Permits {
+        let holder = |_| Holder { id: GuardedU64::new(0), count: GuardedU64::new(0) };
+        Permits { monitor: Monitor::new(0), holders: std::array::from_fn(holder) }
     }
 
     /// How many are taken; below zero if more were given than taken.

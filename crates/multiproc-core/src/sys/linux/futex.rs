@@ -169,6 +169,8 @@ pub fn wake(word: Futex<'_>, count: u32) -> usize {
 /// Tells how many there were, and `None`, with nothing done, where the kernel cannot (a filter).
 pub fn wake_op(word: Futex<'_>, count: u32, change: Change) -> Option<usize> {
     let count = i32::try_from(count).unwrap_or(i32::MAX);
+    #[cfg(multiproc_tsan)]
+    tell_sanitizer(word);
     // SAFETY: the word outlives the call (`Futex`); both addresses of this call are that word's.
     let result = unsafe {
         libc::syscall(
@@ -183,6 +185,16 @@ pub fn wake_op(word: Futex<'_>, count: u32, change: Change) -> Option<usize> {
         )
     };
     usize::try_from(result).ok()
+}
+
+/// Lets ThreadSanitizer know of a store that only the kernel makes, and of the fence before it, neither of which it
+/// sees. loom does, and tries that the fence is there.
+#[cfg(multiproc_tsan)]
+fn tell_sanitizer(word: Futex<'_>) {
+    // SAFETY: the word is a whole atomic or the aligned half of one, and outlives the call (`Futex`).
+    let word = unsafe { AtomicU32::from_ptr(word.address.cast_mut()) };
+    // Release, in the place of the fence that every caller has before its call.
+    word.fetch_or(0, std::sync::atomic::Ordering::Release);
 }
 
 fn awake(result: libc::c_long) -> Wake {
