@@ -16,7 +16,7 @@ use crate::point::{Failure, Place};
 /// How far before its place a trap is set at most.
 const NEAR: usize = 300;
 /// What it costs to spring a trap, in single steps.
-const SPRING: usize = 4;
+const SPRING: usize = 3;
 
 /// A path that is the same each time.
 #[derive(Debug, Default)]
@@ -47,6 +47,11 @@ impl Way {
             visits.entry(*address).or_default().push(at);
         }
         Way { addresses, visits, sleeps }
+    }
+
+    /// The ride to the operation's first instruction: those before are nobody's place.
+    fn beginning(&self) -> Option<Ride> {
+        self.addresses.first().map(|address| Ride { address: *address, times: 1, ends: 0 })
     }
 
     /// The place to go to first: one's aim, or the next sleep on the way to it.
@@ -102,6 +107,12 @@ pub(crate) fn advance(
     notes: &mut Notes,
     mut on_sleep: impl FnMut(bool) -> Result<(), Failure>,
 ) -> Result<Reached, Failure> {
+    if let (Some(ride), Some(_)) = (way.and_then(Way::beginning), target)
+        && phase.load(Ordering::Acquire) < phase::INSIDE
+        && !take(pid, ride)?
+    {
+        return Ok(Reached::Astray);
+    }
     // Until there it was asked whether to ride.
     let mut asked = None;
     loop {
