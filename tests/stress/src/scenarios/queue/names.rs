@@ -2,6 +2,8 @@
 
 use multiproc_queue::Queue;
 use multiproc_shm::ShmError;
+use std::cell::Cell;
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::control::Bracket;
@@ -21,6 +23,10 @@ struct Naming {
 }
 
 const CAPACITY: usize = 4;
+/// How long each name is.
+const LEN: usize = 24;
+/// Every so many operations some unlink the name.
+const OFTEN: u32 = 10;
 
 impl Scenario for Naming {
     fn name(&self) -> String {
@@ -38,8 +44,12 @@ impl Scenario for Naming {
 
     fn stage(&self) -> Box<dyn Stage> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("stress-{}-q{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let stage = Named { act: self.act, name };
+        let mut name = format!("stress-{}-q", std::process::id());
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        // All as long as each other, and so the paths over them.
+        let width = LEN - name.len();
+        let _ = write!(name, "{count:0width$}");
+        let stage = Named { act: self.act, name, operations: Cell::new(0) };
         if self.act != Act::Create {
             drop(stage.create());
         }
@@ -50,6 +60,8 @@ impl Scenario for Naming {
 struct Named {
     act: Act,
     name: String,
+    /// How many this process has done.
+    operations: Cell<u32>,
 }
 
 impl Named {
@@ -97,7 +109,9 @@ impl Stage for Named {
         if queue.try_put(who as u64).is_ok() {
             drop(queue.try_get());
         }
-        if who.is_multiple_of(2) {
+        let operations = self.operations.get();
+        self.operations.set(operations + 1);
+        if who.is_multiple_of(2) && operations.is_multiple_of(OFTEN) {
             // Another may have been faster.
             let _ = Queue::<u64>::unlink(&self.name);
         }
@@ -113,6 +127,13 @@ impl Stage for Named {
         let is_full = queue.is_full();
         Queue::<u64>::unlink(&self.name).map_err(|error| error.to_string())?;
         if is_full { Ok(()) } else { Err(format!("it is full, and does not say so: {queue:?}")) }
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        // It is there only if the point was given up.
+        let _ = Queue::<u64>::unlink(&self.name);
     }
 }
 
