@@ -162,6 +162,8 @@ fn watch(name: &str, Limit(limit): Limit, method: Option<&str>) {
     }
     let said = text(output);
     assert!(said.contains("1 passed"), "{what}: no such test ran:\n{said}");
+    // For whoever asks for them, by `--nocapture`.
+    said.lines().filter_map(|line| line.split_once("figures: ")).for_each(|(_, line)| eprintln!("{line}"));
     let left = Instant::now() + SETTLE;
     while !proc::marked(&marker).is_empty() {
         if Instant::now() > left {

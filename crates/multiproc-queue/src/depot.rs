@@ -26,6 +26,8 @@ const RIGHT: u32 = u32::from_le_bytes(*b"qrgt");
 
 /// The most packets that one direction can have, and then some.
 const PACKETS: usize = 4096;
+/// The most descriptors that one message has: what a packet says is not believed beyond.
+const HANDLES: usize = 1 << 16;
 
 /// The sockets.
 #[derive(Debug, Serialize, Deserialize)]
@@ -294,7 +296,7 @@ fn peek(socket: impl AsFd) -> io::Result<Option<(u64, Fetched)>> {
         let expected = if head.is_stowed { 2 } else { head.count as usize };
         let fetched = if received.truncated {
             Err(no_room())
-        } else if fds.len() == expected {
+        } else if fds.len() == expected && head.count as usize <= HANDLES {
             Ok(Bundle { fds, count: head.count as usize, is_stowed: head.is_stowed })
         } else {
             Err(lost())

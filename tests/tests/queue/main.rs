@@ -15,6 +15,3 @@ mod named;
 
 /// Processes that are killed at random.
 mod storms;
-
-/// Memory that was overwritten.
-mod corrupt;

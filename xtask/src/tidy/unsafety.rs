@@ -39,6 +39,7 @@ pub(super) const FILES: &[&str] = &[
     "tests/stress/src/memory.rs",
     "tests/stress/src/os.rs",
     "tests/stress/src/scenarios/robust.rs",
+    "tests/tests/corrupt/heap.rs",
     "tests/tests/process/constructors.rs",
     "tests/tests/process/forked.rs",
     "tests/tests/sync/forked.rs",

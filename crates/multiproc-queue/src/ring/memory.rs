@@ -116,7 +116,7 @@ impl<M: Memory> Ring<M> {
         let chunk = next(cursor.words).ok_or(Broken("a chunk has no successor"))?;
         let words = self.chunk(chunk)?;
         let turn = turn(words);
-        if turn != cursor.turn + 1 {
+        if turn.checked_sub(1) != Some(cursor.turn) {
             return Err(Broken("the chunks are out of turn"));
         }
         Ok(Cursor { words, turn, chunk, offset: LINKS })

@@ -83,7 +83,7 @@ impl<M: Memory> Ring<M> {
 
     /// Makes the caller the owner of an end without a lock, and returns the number of the ownership.
     pub fn own(&self, end: End) -> u64 {
-        self.memory.control().owners[end as usize].fetch_add(1, Ordering::Relaxed) + 1
+        self.memory.control().owners[end as usize].fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     /// The number of the present ownership of an end without a lock.

@@ -415,7 +415,7 @@ impl<M: Memory> Ring<M> {
         // In this order: whoever frees after a death follows the link only to a chunk that has its turn.
         set_next(at.words, Some(chunk));
         set_next(words, None);
-        let turn = at.turn + 1;
+        let turn = at.turn.checked_add(1).ok_or(Broken("a chunk has no possible turn"))?;
         set_turn(words, turn);
         *at = Cursor { words, turn, chunk, offset: super::memory::LINKS };
         Ok(Ok(()))
@@ -451,6 +451,8 @@ impl<M: Memory> Ring<M> {
         else {
             return Ok(Err(Stop::NoChunk));
         };
+        // A file grows chunk by chunk: of a number that is beyond that nothing is believed, nor memory asked for.
+        self.chunk(fresh.saturating_sub(1))?;
         if u64::from(fresh) >= side.backed.load(Ordering::Relaxed) {
             match self.memory.allocate(fresh) {
                 Ok(backed) => side.backed.store(u64::from(backed), Ordering::Relaxed),
@@ -466,7 +468,7 @@ impl<M: Memory> Ring<M> {
     #[cold]
     pub(super) fn free_behind(&self, at: &Cursor<'_>) -> Result<(), Broken> {
         let mut words = at.words;
-        for expected in (at.turn + 1..).take(self.shape.max_chunks as usize) {
+        for expected in (at.turn.saturating_add(1)..=u64::MAX).take(self.shape.max_chunks as usize) {
             let Some(chunk) = next(words) else { break };
             words = self.chunk(chunk)?;
             if turn(words) != expected {

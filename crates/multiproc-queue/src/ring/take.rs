@@ -264,10 +264,13 @@ impl<M: Memory> Ring<M> {
         let token = if has_token { Some(self.read_word(at)?) } else { None };
         // Before there is memory for it: so many bytes lie between here and the tail at most.
         let turns = tail.turn.checked_sub(at.turn).ok_or(WRONG)?;
+        if turns >= u64::from(self.shape.max_chunks) {
+            return Err(WRONG);
+        }
         let room = (u64::from(self.shape.room()) * turns + u64::from(tail.offset))
             .checked_sub(u64::from(at.offset))
             .ok_or(WRONG)?;
-        if turns >= u64::from(self.shape.max_chunks) || len.div_ceil(8) as u64 > room {
+        if len.div_ceil(8) as u64 > room {
             return Err(WRONG);
         }
         if turns > 0 {
