@@ -51,6 +51,24 @@ pub(crate) enum Kind {
     Decode { error: DecodeError, bytes: Box<[u8]> },
 }
 
+/// What a passed deadline means to the caller.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Late {
+    Full,
+    Empty,
+    TimedOut,
+}
+
+impl From<Late> for Kind {
+    fn from(late: Late) -> Kind {
+        match late {
+            Late::Full => Kind::Full,
+            Late::Empty => Kind::Empty,
+            Late::TimedOut => Kind::TimedOut,
+        }
+    }
+}
+
 impl<T> PutError<T> {
     pub(crate) fn new(values: Vec<T>, kind: Kind) -> PutError<T> {
         PutError { values, kind }
@@ -181,15 +199,16 @@ impl GetError {
 }
 
 impl Kind {
-    /// What went wrong with messages of which the longest has `len` bytes; `timed_out` says what the deadline means.
-    pub(crate) fn of(fault: Fault, timed_out: Kind, len: usize, max: u64) -> Kind {
+    /// What went wrong with messages of which the longest has `len` bytes; `late` says what the deadline means.
+    #[cold]
+    pub(crate) fn of(fault: Fault, late: Late, len: usize, max: u64) -> Kind {
         match fault {
-            Fault::TimedOut => timed_out,
+            Fault::TimedOut => late.into(),
             Fault::Closed => Kind::Closed,
             Fault::TooLarge => Kind::TooLarge { len, max },
             Fault::OutOfMemory(error) => Kind::OutOfMemory(error.0),
-            Fault::DepotFull if matches!(timed_out, Kind::Full) => Kind::DepotFull,
-            Fault::DepotFull => timed_out,
+            Fault::DepotFull if matches!(late, Late::Full) => Kind::DepotFull,
+            Fault::DepotFull => late.into(),
             Fault::Handles(error) => Kind::Handles(error),
             Fault::Broken(broken) => Kind::Corrupt(broken.0),
         }

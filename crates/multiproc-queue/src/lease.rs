@@ -1,4 +1,4 @@
-use crate::error::{GetError, Kind};
+use crate::error::{GetError, Late};
 use crate::queue::Queue;
 use crate::ring::Leased;
 use multiproc_core::{Deadline, Message};
@@ -85,7 +85,7 @@ impl<T: Message> Queue<T> {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn lease(&self) -> Result<Lease<T>, GetError> {
-        self.lease_until(Deadline::NEVER, Kind::TimedOut)
+        self.lease_until(Deadline::NEVER, Late::TimedOut)
     }
 
     /// Leases the first message if there is one now.
@@ -94,9 +94,9 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`lease`](Self::lease), and [`is_empty`](GetError::is_empty).
     pub fn try_lease(&self) -> Result<Lease<T>, GetError> {
-        match self.lease_until(Deadline::now(), Kind::Empty) {
+        match self.lease_until(Deadline::now(), Late::Empty) {
             Err(error) if error.is_empty() && self.has_looked_for_the_dead() => {
-                self.lease_until(Deadline::now(), Kind::Empty)
+                self.lease_until(Deadline::now(), Late::Empty)
             }
             result => result,
         }
@@ -108,7 +108,7 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`lease`](Self::lease), and [`is_timeout`](GetError::is_timeout).
     pub fn lease_timeout(&self, timeout: Duration) -> Result<Lease<T>, GetError> {
-        self.lease_until(Deadline::after(timeout), Kind::TimedOut)
+        self.lease_until(Deadline::after(timeout), Late::TimedOut)
     }
 
     /// Leases the first message, waiting for one until that instant.
@@ -117,12 +117,12 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`lease`](Self::lease), and [`is_timeout`](GetError::is_timeout).
     pub fn lease_deadline(&self, deadline: Instant) -> Result<Lease<T>, GetError> {
-        self.lease_until(Deadline::at(deadline), Kind::TimedOut)
+        self.lease_until(Deadline::at(deadline), Late::TimedOut)
     }
 
-    fn lease_until(&self, deadline: Deadline, timed_out: Kind) -> Result<Lease<T>, GetError> {
+    fn lease_until(&self, deadline: Deadline, late: Late) -> Result<Lease<T>, GetError> {
         let hold = |leased| Hold { queue: self.clone(), leased, is_done: false, marker: PhantomData };
-        let (leased, value) = self.begin(deadline, timed_out)?;
+        let (leased, value) = self.begin(deadline, late)?;
         let mut hold = hold(leased);
         match value {
             Ok(value) => Ok(Lease { value, hold }),

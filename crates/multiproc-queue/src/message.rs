@@ -8,7 +8,7 @@ use crate::depot::{Cargo, Depot, Fetched};
 use crate::error::{GetError, Kind};
 use crate::ring::{Batch, NoDeposit, Parcel, Record, Sink};
 use multiproc_core::Message;
-use multiproc_core::codec::{self, Encoder};
+use multiproc_core::codec::{self, Encoder, Limits};
 use multiproc_core::sys::fd::{is_same, with_descriptors};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -158,21 +158,19 @@ impl Sink for Arrival<'_> {
     }
 }
 
-/// Makes a message of a record; `own` are the queue's own descriptors.
+/// Makes a message of a record, in `place`; `own` are the queue's own descriptors.
 #[inline]
 pub(crate) fn decode<T: Message>(
     bytes: &[u8],
     fetched: Option<Fetched>,
     own: impl FnOnce() -> Option<[Arc<OwnedFd>; 3]>,
-) -> Result<T, GetError> {
+    place: &mut Option<T>,
+) -> Result<(), GetError> {
     let (bytes, fds) = match fetched {
         None => (bytes, Vec::new()),
         Some(fetched) => collect(bytes, fetched, own())?,
     };
-    match codec::decode(bytes, fds) {
-        Ok(value) => Ok(value),
-        Err(error) => Err(not_decoded(error, bytes)),
-    }
+    codec::decode_into(bytes, fds, &Limits::trusted(), place).map_err(|error| not_decoded(error, bytes))
 }
 
 #[cold]

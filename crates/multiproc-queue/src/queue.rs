@@ -1,6 +1,6 @@
 use crate::builder::{Builder, attach, fingerprint};
 use crate::depot::{Depot, Fetched};
-use crate::error::{GetError, Kind, PutError};
+use crate::error::{GetError, Kind, Late, PutError};
 use crate::kept::{self, BATCH, ENCODER};
 use crate::message::{self, Arrival, Outgoing};
 use crate::ring::{Anyone, Batch, Control, Leased, Peers, Record, Ring};
@@ -51,6 +51,13 @@ struct Shared<T> {
     last_look: AtomicU64,
     left: Mutex<VecDeque<Result<T, GetError>>>,
     marker: PhantomData<fn(T) -> T>,
+}
+
+/// What was decoded to a place; a value is moved here and nowhere else.
+#[inline]
+fn found<T>(result: Result<(), GetError>, place: Option<T>) -> Result<T, GetError> {
+    result?;
+    place.ok_or_else(|| GetError::new(Kind::Empty))
 }
 
 impl<T: Message> Queue<T> {
@@ -115,7 +122,7 @@ impl<T: Message> Queue<T> {
     ///
     /// The message comes back: the queue is closed, the message cannot be encoded, is too large, or there is no memory.
     pub fn put(&self, value: T) -> Result<(), PutError<T>> {
-        self.put_until(value, Deadline::NEVER, Kind::TimedOut, &Anyone)
+        self.put_until(value, Deadline::NEVER, Late::TimedOut, &Anyone)
     }
 
     /// Puts a message if there is room now.
@@ -124,7 +131,7 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`put`](Self::put), and [`is_full`](PutError::is_full).
     pub fn try_put(&self, value: T) -> Result<(), PutError<T>> {
-        self.put_until(value, Deadline::now(), Kind::Full, &Anyone)
+        self.put_until(value, Deadline::now(), Late::Full, &Anyone)
     }
 
     /// Puts a message, waiting for room at most that long.
@@ -133,7 +140,7 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`put`](Self::put), and [`is_timeout`](PutError::is_timeout).
     pub fn put_timeout(&self, value: T, timeout: Duration) -> Result<(), PutError<T>> {
-        self.put_until(value, Deadline::after(timeout), Kind::TimedOut, &Anyone)
+        self.put_until(value, Deadline::after(timeout), Late::TimedOut, &Anyone)
     }
 
     /// Puts a message, waiting for room until that instant.
@@ -142,19 +149,19 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`put`](Self::put), and [`is_timeout`](PutError::is_timeout).
     pub fn put_deadline(&self, value: T, deadline: Instant) -> Result<(), PutError<T>> {
-        self.put_until(value, Deadline::at(deadline), Kind::TimedOut, &Anyone)
+        self.put_until(value, Deadline::at(deadline), Late::TimedOut, &Anyone)
     }
 
-    /// Puts a message among peers; `timed_out` says what the deadline means.
+    /// Puts a message among peers; `late` says what its end means.
     pub(crate) fn put_until(
         &self,
         value: T,
         deadline: Deadline,
-        timed_out: Kind,
+        late: Late,
         peers: &impl Peers,
     ) -> Result<(), PutError<T>> {
         let mut encoder = kept::take(&ENCODER);
-        let kind = self.put_encoded(&mut encoder, &value, deadline, timed_out, peers);
+        let kind = self.put_encoded(&mut encoder, &value, deadline, late, peers);
         encoder.clear();
         kept::put_back(&ENCODER, encoder);
         match kind {
@@ -169,7 +176,7 @@ impl<T: Message> Queue<T> {
         encoder: &mut Encoder,
         value: &T,
         deadline: Deadline,
-        timed_out: Kind,
+        late: Late,
         peers: &impl Peers,
     ) -> Option<Kind> {
         let message = match self.encode(encoder, value) {
@@ -179,7 +186,7 @@ impl<T: Message> Queue<T> {
         let bytes = &**encoder.bytes();
         match self.shared.ring.put_among(&[message.record(bytes)], deadline, peers) {
             Ok(()) => None,
-            Err(error) => Some(Kind::of(error.fault, timed_out, bytes.len(), self.shared.max_bytes)),
+            Err(error) => Some(Kind::of(error.fault, late, bytes.len(), self.shared.max_bytes)),
         }
     }
 
@@ -223,7 +230,7 @@ impl<T: Message> Queue<T> {
             .collect();
         self.shared.ring.put_among(&records, Deadline::NEVER, peers).map_err(|error| {
             let len = records.get(error.done).map_or(0, |record| record.bytes.len());
-            (error.done, Kind::of(error.fault, Kind::TimedOut, len, self.shared.max_bytes))
+            (error.done, Kind::of(error.fault, Late::TimedOut, len, self.shared.max_bytes))
         })
     }
 
@@ -247,7 +254,7 @@ impl<T: Message> Queue<T> {
     ///
     /// The queue is closed and empty, or the message is none of this type.
     pub fn get(&self) -> Result<T, GetError> {
-        self.get_until(Deadline::NEVER, Kind::TimedOut, &Anyone)
+        self.get_until(Deadline::NEVER, Late::TimedOut, &Anyone)
     }
 
     /// Takes the first message if there is one now.
@@ -256,9 +263,9 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`get`](Self::get), and [`is_empty`](GetError::is_empty).
     pub fn try_get(&self) -> Result<T, GetError> {
-        match self.get_until(Deadline::now(), Kind::Empty, &Anyone) {
+        match self.get_until(Deadline::now(), Late::Empty, &Anyone) {
             Err(error) if error.is_empty() && self.has_looked_for_the_dead() => {
-                self.get_until(Deadline::now(), Kind::Empty, &Anyone)
+                self.get_until(Deadline::now(), Late::Empty, &Anyone)
             }
             result => result,
         }
@@ -270,7 +277,7 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`get`](Self::get), and [`is_timeout`](GetError::is_timeout).
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, GetError> {
-        self.get_until(Deadline::after(timeout), Kind::TimedOut, &Anyone)
+        self.get_until(Deadline::after(timeout), Late::TimedOut, &Anyone)
     }
 
     /// Takes the first message, waiting for one until that instant.
@@ -279,34 +286,40 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`get`](Self::get), and [`is_timeout`](GetError::is_timeout).
     pub fn get_deadline(&self, deadline: Instant) -> Result<T, GetError> {
-        self.get_until(Deadline::at(deadline), Kind::TimedOut, &Anyone)
+        self.get_until(Deadline::at(deadline), Late::TimedOut, &Anyone)
     }
 
-    /// Takes the first message among peers; `timed_out` says what the deadline means.
+    /// Takes the first message among peers; `late` says what its end means.
     pub(crate) fn get_until(
         &self,
         deadline: Deadline,
-        timed_out: Kind,
+        late: Late,
         peers: &impl Peers,
     ) -> Result<T, GetError> {
         if let Some(left) = self.left() {
             return left;
         }
+        let mut place = None;
         let mut batch = kept::take(&BATCH);
-        let result = match self.take(1, deadline, timed_out, peers, &mut batch) {
-            Ok(fetched) => self.decode_first(&batch, fetched),
+        let result = match self.take(1, deadline, late, peers, &mut batch) {
+            Ok(fetched) => self.decode_first(&batch, fetched, &mut place),
             Err(error) => Err(error),
         };
         batch.clear();
         kept::put_back(&BATCH, batch);
-        result
+        found(result, place)
     }
 
     #[inline]
-    fn decode_first(&self, batch: &Batch, fetched: Option<Fetched>) -> Result<T, GetError> {
+    fn decode_first(
+        &self,
+        batch: &Batch,
+        fetched: Option<Fetched>,
+        place: &mut Option<T>,
+    ) -> Result<(), GetError> {
         match batch.first() {
-            Some(bytes) => self.decode(bytes, fetched),
-            None => Err(GetError::new(Kind::Empty)),
+            Some(bytes) => self.decode(bytes, fetched, place),
+            None => Ok(()),
         }
     }
 
@@ -330,7 +343,7 @@ impl<T: Message> Queue<T> {
         }
         let mut batch = kept::take(&BATCH);
         let result = self
-            .take(max, Deadline::NEVER, Kind::TimedOut, peers, &mut batch)
+            .take(max, Deadline::NEVER, Late::TimedOut, peers, &mut batch)
             .and_then(|fetched| self.decode_all(&batch, fetched));
         batch.clear();
         kept::put_back(&BATCH, batch);
@@ -341,7 +354,9 @@ impl<T: Message> Queue<T> {
         let mut values = Vec::with_capacity(batch.len());
         let mut messages = batch.iter().map(|(bytes, token)| {
             // One that has handles is the last.
-            self.decode(bytes, token.and_then(|_| fetched.take()))
+            let mut place = None;
+            let result = self.decode(bytes, token.and_then(|_| fetched.take()), &mut place);
+            found(result, place)
         });
         for message in &mut messages {
             match message {
@@ -364,7 +379,7 @@ impl<T: Message> Queue<T> {
         &self,
         max: usize,
         deadline: Deadline,
-        timed_out: Kind,
+        late: Late,
         peers: &impl Peers,
         batch: &mut Batch,
     ) -> Result<Option<Fetched>, GetError> {
@@ -372,23 +387,24 @@ impl<T: Message> Queue<T> {
         let mut arrival = Arrival::new(batch, shared.depot.as_ref());
         match shared.ring.take_among(max, deadline, peers, &mut arrival) {
             Ok(()) => Ok(arrival.into_fetched()),
-            Err(fault) => Err(GetError::new(Kind::of(fault, timed_out, 0, shared.max_bytes))),
+            Err(fault) => Err(GetError::new(Kind::of(fault, late, 0, shared.max_bytes))),
         }
     }
 
     #[inline]
-    fn decode(&self, bytes: &[u8], fetched: Option<Fetched>) -> Result<T, GetError> {
-        message::decode(bytes, fetched, || {
+    fn decode(&self, bytes: &[u8], fetched: Option<Fetched>, place: &mut Option<T>) -> Result<(), GetError> {
+        let own = || {
             let [left, right] = self.shared.depot.as_ref()?.ends();
             Some([self.shared.ring.memory().fd(), left, right].map(Arc::clone))
-        })
+        };
+        message::decode(bytes, fetched, own, place)
     }
 
     /// Leases a record; what is in it comes beside, since it may be none of this type.
     pub(crate) fn begin(
         &self,
         deadline: Deadline,
-        timed_out: Kind,
+        late: Late,
     ) -> Result<(Leased, Result<T, GetError>), GetError> {
         let shared = &*self.shared;
         let mut batch = kept::take(&BATCH);
@@ -396,8 +412,12 @@ impl<T: Message> Queue<T> {
         let leased = shared.ring.lease(deadline, &mut arrival);
         let fetched = arrival.into_fetched();
         let result = match leased {
-            Ok(leased) => Ok((leased, self.decode_first(&batch, fetched))),
-            Err(fault) => Err(GetError::new(Kind::of(fault, timed_out, 0, shared.max_bytes))),
+            Ok(leased) => {
+                let mut place = None;
+                let result = self.decode_first(&batch, fetched, &mut place);
+                Ok((leased, found(result, place)))
+            }
+            Err(fault) => Err(GetError::new(Kind::of(fault, late, 0, shared.max_bytes))),
         };
         batch.clear();
         kept::put_back(&BATCH, batch);

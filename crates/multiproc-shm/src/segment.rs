@@ -70,6 +70,7 @@ impl Segment {
     }
 
     /// The first byte; valid for [`len`](Self::len) bytes as long as the segment lives.
+    #[inline]
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         // An empty segment has no mapping, and nobody may touch what a dangling pointer points at.
         self.map.as_ref().map_or(std::ptr::dangling_mut(), MmapRaw::as_mut_ptr)

@@ -191,6 +191,7 @@ impl<T: ShmSafe> Shared<T> {
     ///
     /// Every segment that comes here was made with, or checked against, the header for `T`, so it has
     /// `offset + size_of::<T>()` bytes.
+    #[inline]
     fn pointer(&self) -> *mut T {
         self.segment.as_ptr().wrapping_add(Header::offset_of_payload::<T>()).cast()
     }
@@ -199,6 +200,7 @@ impl<T: ShmSafe> Shared<T> {
 impl<T: ShmSafe> Deref for Shared<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         // SAFETY: `pointer` is aligned (mappings begin at pages, the offset is a multiple of the alignment) and
         // valid for reads while `self` lives; the bytes are a `T` whoever wrote them (`ShmSafe`); nobody makes

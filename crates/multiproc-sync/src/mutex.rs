@@ -8,7 +8,7 @@
 #![expect(unsafe_code, reason = "the value is behind a lock that the compiler does not know")]
 
 use crate::error::{AcquireError, OnThisThread, Recover, Refused};
-use crate::poison::{Began, Cause, Poison};
+use crate::poison::Poison;
 use crate::raw::Lock;
 use multiproc_core::Deadline;
 use multiproc_shm::ShmSafe;
@@ -60,7 +60,6 @@ pub type LockError<'a, T> = AcquireError<MutexGuard<'a, T>>;
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
-    began: Began,
     marker: OnThisThread,
 }
 
@@ -153,8 +152,8 @@ impl<T> Mutex<T> {
 
     #[inline]
     fn guard(&self) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        let guard = MutexGuard { mutex: self, began: Began::now(), marker: PhantomData };
-        match self.poison.cause() {
+        let guard = MutexGuard { mutex: self, marker: PhantomData };
+        match self.poison.begin() {
             None => Ok(guard),
             Some(cause) => Err(AcquireError::owner_dead(guard, cause)),
         }
@@ -195,9 +194,7 @@ impl<T> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         // A forked child's copy of its parent's guard is none.
-        if self.began.is_unwound() && self.mutex.lock.is_mine() {
-            self.mutex.poison.mark(Cause::Panicked);
-        }
+        self.mutex.poison.end(|| self.mutex.lock.is_mine());
         self.mutex.lock.unlock_long();
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Cause {
 
 const DIED: u32 = 1;
 const PANICKED: u32 = 2;
+/// The present owner began while its thread panicked already; then its end says nothing about its work.
+const AMID: u32 = 4;
 
 impl Poison {
     pub(crate) const fn new() -> Poison {
@@ -42,7 +44,7 @@ impl Poison {
 
     #[inline]
     pub(crate) fn cause(&self) -> Option<Cause> {
-        match self.0.load(Ordering::Relaxed) {
+        match self.0.load(Ordering::Relaxed) & !AMID {
             0 => None,
             PANICKED => Some(Cause::Panicked),
             // Also what another program left there.
@@ -51,7 +53,41 @@ impl Poison {
     }
 
     pub(crate) fn heal(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.0.store(self.0.load(Ordering::Relaxed) & AMID, Ordering::Relaxed);
+    }
+
+    /// Begins an owner's work, and tells why what it finds may be half-changed.
+    ///
+    /// For guards of one word: what more there is to know about them stands here.
+    #[inline]
+    pub(crate) fn begin(&self) -> Option<Cause> {
+        if self.0.load(Ordering::Relaxed) == 0 && !std::thread::panicking() {
+            None
+        } else {
+            self.begin_slowly()
+        }
+    }
+
+    #[cold]
+    fn begin_slowly(&self) -> Option<Cause> {
+        let amid = if std::thread::panicking() { AMID } else { 0 };
+        self.0.store(self.0.load(Ordering::Relaxed) & !AMID | amid, Ordering::Relaxed);
+        self.cause()
+    }
+
+    /// Ends an owner's work, of which a panic that began since is noted.
+    #[inline]
+    pub(crate) fn end(&self, is_mine: impl FnOnce() -> bool) {
+        if std::thread::panicking() {
+            self.end_amid_panic(is_mine());
+        }
+    }
+
+    #[cold]
+    fn end_amid_panic(&self, is_mine: bool) {
+        if is_mine && self.0.load(Ordering::Relaxed) & AMID == 0 {
+            self.mark(Cause::Panicked);
+        }
     }
 }
 

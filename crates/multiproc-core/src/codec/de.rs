@@ -46,6 +46,24 @@ pub fn decode_with<T: DeserializeOwned>(
     fds: Vec<OwnedFd>,
     limits: &Limits,
 ) -> Result<T, DecodeError> {
+    let mut place = None;
+    decode_into(bytes, fds, limits, &mut place)?;
+    // Nothing is there only after an error.
+    place.ok_or_else(|| DecodeKind::Truncated.into())
+}
+
+/// Does the same as [`decode_with`] into `place`, whence the value is moved once: moving is felt.
+///
+/// # Errors
+///
+/// As [`decode_with`]; then nothing is in `place`.
+pub fn decode_into<T: DeserializeOwned>(
+    bytes: &[u8],
+    fds: Vec<OwnedFd>,
+    limits: &Limits,
+    place: &mut Option<T>,
+) -> Result<(), DecodeError> {
+    *place = None;
     if bytes.len() > limits.max_bytes {
         return Err(DecodeKind::TooLong { len: bytes.len(), max: limits.max_bytes }.into());
     }
@@ -65,14 +83,14 @@ pub fn decode_with<T: DeserializeOwned>(
         max_memory,
         limits,
     };
-    // One variable that is returned: what was made is not moved.
-    let mut result = T::deserialize(&mut deserializer);
-    if result.is_ok()
-        && let Some(error) = deserializer.left_over()
-    {
-        result = Err(error);
+    *place = Some(T::deserialize(&mut deserializer)?);
+    match deserializer.left_over() {
+        None => Ok(()),
+        Some(error) => {
+            *place = None;
+            Err(error)
+        }
     }
-    result
 }
 
 /// Reads postcard's format within limits.

@@ -1,5 +1,5 @@
 use super::{ChannelRecvError, Link, RECEIVING};
-use crate::error::Kind;
+use crate::error::Late;
 use crate::queue::Queue;
 use crate::ring::End;
 use multiproc_core::codec::Carried;
@@ -50,7 +50,7 @@ impl<T: Message> Receiver<T> {
     ///
     /// No sender is left and everything was received, or the message is none of this type.
     pub fn recv(&self) -> Result<T, ChannelRecvError> {
-        self.recv_until(Deadline::NEVER, Kind::TimedOut)
+        self.recv_until(Deadline::NEVER, Late::TimedOut)
     }
 
     /// Receives the first message if there is one now.
@@ -59,7 +59,7 @@ impl<T: Message> Receiver<T> {
     ///
     /// Those of [`recv`](Self::recv), and [`is_empty`](ChannelRecvError::is_empty).
     pub fn try_recv(&self) -> Result<T, ChannelRecvError> {
-        self.recv_until(Deadline::now(), Kind::Empty)
+        self.recv_until(Deadline::now(), Late::Empty)
     }
 
     /// Receives the first message, waiting for one at most that long.
@@ -68,7 +68,7 @@ impl<T: Message> Receiver<T> {
     ///
     /// Those of [`recv`](Self::recv), and [`is_timeout`](ChannelRecvError::is_timeout).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, ChannelRecvError> {
-        self.recv_until(Deadline::after(timeout), Kind::TimedOut)
+        self.recv_until(Deadline::after(timeout), Late::TimedOut)
     }
 
     /// Receives the first message, waiting for one until that instant.
@@ -77,12 +77,12 @@ impl<T: Message> Receiver<T> {
     ///
     /// Those of [`recv`](Self::recv), and [`is_timeout`](ChannelRecvError::is_timeout).
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, ChannelRecvError> {
-        self.recv_until(Deadline::at(deadline), Kind::TimedOut)
+        self.recv_until(Deadline::at(deadline), Late::TimedOut)
     }
 
-    fn recv_until(&self, deadline: Deadline, timed_out: Kind) -> Result<T, ChannelRecvError> {
+    fn recv_until(&self, deadline: Deadline, late: Late) -> Result<T, ChannelRecvError> {
         let link = &self.inner.link;
-        link.queue().get_until(deadline, timed_out, link).map_err(ChannelRecvError::from)
+        link.queue().get_until(deadline, late, link).map_err(ChannelRecvError::from)
     }
 
     /// Receives what is there, between one and `max` messages, in one step, waiting for the first.

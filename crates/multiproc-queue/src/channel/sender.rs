@@ -1,5 +1,5 @@
 use super::{ChannelSendError, Link, SENDING};
-use crate::error::Kind;
+use crate::error::{Kind, Late};
 use crate::queue::Queue;
 use crate::ring::End;
 use multiproc_core::codec::Carried;
@@ -47,7 +47,7 @@ impl<T: Message> Sender<T> {
     ///
     /// The message comes back: no receiver is left, the message cannot be encoded, or there is no memory.
     pub fn send(&self, value: T) -> Result<(), ChannelSendError<T>> {
-        self.send_until(value, Deadline::NEVER, Kind::TimedOut)
+        self.send_until(value, Deadline::NEVER, Late::TimedOut)
     }
 
     /// Sends a message if there is room now.
@@ -56,7 +56,7 @@ impl<T: Message> Sender<T> {
     ///
     /// Those of [`send`](Self::send), and [`is_full`](ChannelSendError::is_full).
     pub fn try_send(&self, value: T) -> Result<(), ChannelSendError<T>> {
-        self.send_until(value, Deadline::now(), Kind::Full)
+        self.send_until(value, Deadline::now(), Late::Full)
     }
 
     /// Sends a message, waiting for room at most that long.
@@ -65,7 +65,7 @@ impl<T: Message> Sender<T> {
     ///
     /// Those of [`send`](Self::send), and [`is_timeout`](ChannelSendError::is_timeout).
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), ChannelSendError<T>> {
-        self.send_until(value, Deadline::after(timeout), Kind::TimedOut)
+        self.send_until(value, Deadline::after(timeout), Late::TimedOut)
     }
 
     /// Sends a message, waiting for room until that instant.
@@ -74,15 +74,15 @@ impl<T: Message> Sender<T> {
     ///
     /// Those of [`send`](Self::send), and [`is_timeout`](ChannelSendError::is_timeout).
     pub fn send_deadline(&self, value: T, deadline: Instant) -> Result<(), ChannelSendError<T>> {
-        self.send_until(value, Deadline::at(deadline), Kind::TimedOut)
+        self.send_until(value, Deadline::at(deadline), Late::TimedOut)
     }
 
-    fn send_until(&self, value: T, deadline: Deadline, timed_out: Kind) -> Result<(), ChannelSendError<T>> {
+    fn send_until(&self, value: T, deadline: Deadline, late: Late) -> Result<(), ChannelSendError<T>> {
         let link = &self.inner.link;
         if link.are_gone_by_now() {
             return Err(ChannelSendError::new(vec![value], Kind::Disconnected));
         }
-        link.queue().put_until(value, deadline, timed_out, link).map_err(ChannelSendError::from)
+        link.queue().put_until(value, deadline, late, link).map_err(ChannelSendError::from)
     }
 
     /// Sends messages behind each other, waiting for room: as many in one step as there is room for.

@@ -227,6 +227,10 @@ impl<M: Memory> Ring<M> {
         let mut count = head.count;
         let mut with_handles = None;
         for _ in 0..(available as usize).min(max) {
+            if Self::read_whole(&mut at, &tail, count, records) {
+                count = count.wrapping_add(1);
+                continue;
+            }
             with_handles = self.read(&mut at, &tail, count, records)?;
             count = count.wrapping_add(1);
             if let Some(token) = with_handles {
@@ -247,7 +251,28 @@ impl<M: Memory> Ring<M> {
         Position::unpack(tail).count.wrapping_sub(head.count)
     }
 
+    /// Reads one record that has no handles if it lies in one chunk, and tells whether it did.
+    ///
+    /// What is wrong is left to [`read`](Self::read), too.
+    #[inline]
+    fn read_whole(at: &mut Cursor<'_>, tail: &Cursor<'_>, count: u32, records: &mut impl Sink) -> bool {
+        // The tail lies in this chunk or in a later one.
+        let end = if at.turn == tail.turn { tail.offset as usize } else { at.words.len() };
+        let Some([first, words @ ..]) = at.words.get(at.offset as usize..end) else { return false };
+        let word = first.load(Ordering::Relaxed);
+        let len = (word >> 24) as usize;
+        let Some(words) = words.get(..len.div_ceil(8)) else { return false };
+        if word != header(len, false, count) {
+            return false;
+        }
+        records.begin(len, None);
+        records.words(words);
+        at.offset += 1 + words.len() as u32;
+        true
+    }
+
     /// Reads one record, and tells the number that its handles wait under.
+    #[cold]
     pub(super) fn read<'a>(
         &'a self,
         at: &mut Cursor<'a>,

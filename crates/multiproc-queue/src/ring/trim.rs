@@ -13,11 +13,16 @@ use multiproc_core::sync::atomic::Ordering;
 use multiproc_core::sys::clock::coarse_millis;
 
 /// More chunks than these are given back: 64 MiB.
-const MANY: u32 = 1024;
+const MANY: u32 = if cfg!(multiproc_model) { 2 } else { 1024 };
 /// So many are kept: 16 MiB.
-const FEW: u32 = 256;
+const FEW: u32 = if cfg!(multiproc_model) { 1 } else { 256 };
 /// Milliseconds between one time and the next.
 const APART: u64 = 1000;
+
+/// The time; in a model, where there is none, one that lets memory be given back once.
+fn now() -> u64 {
+    if cfg!(multiproc_model) { APART } else { coarse_millis() }
+}
 
 impl<M: Memory> Ring<M> {
     /// Tells the owner of the head's lock whether there is much to give back.
@@ -33,7 +38,7 @@ impl<M: Memory> Ring<M> {
         let control = self.memory.control();
         let tail = &control.tail;
         // Relaxed, here and below: the words belong to the owner of the tail's lock.
-        let is_due = || coarse_millis().wrapping_sub(tail.trimmed.load(Ordering::Relaxed)) >= APART;
+        let is_due = || now().wrapping_sub(tail.trimmed.load(Ordering::Relaxed)) >= APART;
         if !is_due() || !self.is_empty() {
             return;
         }
@@ -43,7 +48,7 @@ impl<M: Memory> Ring<M> {
         // In this order: what is not in the queue any more was in the table before it left.
         let is_unused = control.head.cell.read() == at && control.leases.is_empty();
         if is_due() && is_unused && tail.chunks.load(Ordering::Relaxed) > u64::from(MANY) {
-            tail.trimmed.store(coarse_millis(), Ordering::Relaxed);
+            tail.trimmed.store(now(), Ordering::Relaxed);
             tail.backed.store(FEW.into(), Ordering::Relaxed);
             tail.chunks.store(FEW.into(), Ordering::Relaxed);
             tail.cursor.store(0, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 use super::Single;
 use crate::channel::{ChannelRecvError, RECEIVING};
-use crate::error::Kind;
+use crate::error::{Kind, Late};
 use crate::queue::Queue;
 use crate::ring::End;
 use multiproc_core::codec::Carried;
@@ -34,7 +34,7 @@ impl<T: Message> SpscReceiver<T> {
     ///
     /// The sender is gone and everything was received, the message is none of this type, or this end was sent away.
     pub fn recv(&self) -> Result<T, ChannelRecvError> {
-        self.recv_until(Deadline::NEVER, Kind::TimedOut)
+        self.recv_until(Deadline::NEVER, Late::TimedOut)
     }
 
     /// Receives the first message if there is one now.
@@ -43,7 +43,7 @@ impl<T: Message> SpscReceiver<T> {
     ///
     /// Those of [`recv`](Self::recv), and [`is_empty`](ChannelRecvError::is_empty).
     pub fn try_recv(&self) -> Result<T, ChannelRecvError> {
-        self.recv_until(Deadline::now(), Kind::Empty)
+        self.recv_until(Deadline::now(), Late::Empty)
     }
 
     /// Receives the first message, waiting for one at most that long.
@@ -52,7 +52,7 @@ impl<T: Message> SpscReceiver<T> {
     ///
     /// Those of [`recv`](Self::recv), and [`is_timeout`](ChannelRecvError::is_timeout).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, ChannelRecvError> {
-        self.recv_until(Deadline::after(timeout), Kind::TimedOut)
+        self.recv_until(Deadline::after(timeout), Late::TimedOut)
     }
 
     /// Receives the first message, waiting for one until that instant.
@@ -61,15 +61,15 @@ impl<T: Message> SpscReceiver<T> {
     ///
     /// Those of [`recv`](Self::recv), and [`is_timeout`](ChannelRecvError::is_timeout).
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, ChannelRecvError> {
-        self.recv_until(Deadline::at(deadline), Kind::TimedOut)
+        self.recv_until(Deadline::at(deadline), Late::TimedOut)
     }
 
-    fn recv_until(&self, deadline: Deadline, timed_out: Kind) -> Result<T, ChannelRecvError> {
+    fn recv_until(&self, deadline: Deadline, late: Late) -> Result<T, ChannelRecvError> {
         let Single { link, .. } = &self.single;
         if !self.single.is_owner() {
             return Err(ChannelRecvError::new(Kind::Elsewhere));
         }
-        link.queue().get_until(deadline, timed_out, link).map_err(ChannelRecvError::from)
+        link.queue().get_until(deadline, late, link).map_err(ChannelRecvError::from)
     }
 
     /// Receives what is there, between one and `max` messages, in one step, waiting for the first.

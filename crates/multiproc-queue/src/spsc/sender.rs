@@ -1,6 +1,6 @@
 use super::Single;
 use crate::channel::{ChannelSendError, SENDING};
-use crate::error::Kind;
+use crate::error::{Kind, Late};
 use crate::queue::Queue;
 use crate::ring::End;
 use multiproc_core::codec::Carried;
@@ -37,7 +37,7 @@ impl<T: Message> SpscSender<T> {
     /// The message comes back: the receiver is gone, the message cannot be encoded, there is no memory, or this end
     /// was sent away.
     pub fn send(&self, value: T) -> Result<(), ChannelSendError<T>> {
-        self.send_until(value, Deadline::NEVER, Kind::TimedOut)
+        self.send_until(value, Deadline::NEVER, Late::TimedOut)
     }
 
     /// Sends a message if there is room now.
@@ -46,7 +46,7 @@ impl<T: Message> SpscSender<T> {
     ///
     /// Those of [`send`](Self::send), and [`is_full`](ChannelSendError::is_full).
     pub fn try_send(&self, value: T) -> Result<(), ChannelSendError<T>> {
-        self.send_until(value, Deadline::now(), Kind::Full)
+        self.send_until(value, Deadline::now(), Late::Full)
     }
 
     /// Sends a message, waiting for room at most that long.
@@ -55,7 +55,7 @@ impl<T: Message> SpscSender<T> {
     ///
     /// Those of [`send`](Self::send), and [`is_timeout`](ChannelSendError::is_timeout).
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), ChannelSendError<T>> {
-        self.send_until(value, Deadline::after(timeout), Kind::TimedOut)
+        self.send_until(value, Deadline::after(timeout), Late::TimedOut)
     }
 
     /// Sends a message, waiting for room until that instant.
@@ -64,15 +64,15 @@ impl<T: Message> SpscSender<T> {
     ///
     /// Those of [`send`](Self::send), and [`is_timeout`](ChannelSendError::is_timeout).
     pub fn send_deadline(&self, value: T, deadline: Instant) -> Result<(), ChannelSendError<T>> {
-        self.send_until(value, Deadline::at(deadline), Kind::TimedOut)
+        self.send_until(value, Deadline::at(deadline), Late::TimedOut)
     }
 
-    fn send_until(&self, value: T, deadline: Deadline, timed_out: Kind) -> Result<(), ChannelSendError<T>> {
+    fn send_until(&self, value: T, deadline: Deadline, late: Late) -> Result<(), ChannelSendError<T>> {
         if let Some(kind) = self.refusal() {
             return Err(ChannelSendError::new(vec![value], kind));
         }
         let link = &self.single.link;
-        link.queue().put_until(value, deadline, timed_out, link).map_err(ChannelSendError::from)
+        link.queue().put_until(value, deadline, late, link).map_err(ChannelSendError::from)
     }
 
     /// Sends messages behind each other, waiting for room: as many in one step as there is room for.

@@ -112,6 +112,31 @@ fn who_has_it_is_told_of_the_deadlock() {
 }
 
 #[test]
+fn a_guard_that_began_amid_a_panic_tells_of_none() {
+    struct Count<'a>(&'a Mutex<u32>);
+
+    impl Drop for Count<'_> {
+        fn drop(&mut self) {
+            *self.0.lock().unwrap() += 1;
+        }
+    }
+
+    let mutex = Mutex::new(0);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _count = Count(&mutex);
+        panic!("what is counted while it unwinds is whole");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(*mutex.lock().unwrap(), 1);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _guard = mutex.lock().unwrap();
+        panic!("this one is not");
+    }));
+    assert!(panicked.is_err());
+    assert!(mutex.lock().unwrap_err().is_panicked());
+}
+
+#[test]
 fn a_panic_is_told_until_it_is_recovered() {
     let mutex = Mutex::new(1u32);
     let panicked = catch_unwind(AssertUnwindSafe(|| {
