@@ -35,6 +35,41 @@ pub mod atomic {
     pub use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, fence};
     #[cfg(not(any(loom, multiproc_model)))]
     pub use std::sync::atomic::{AtomicU32 as GuardedU32, AtomicU64 as GuardedU64};
+
+    pub use super::Peek;
+}
+
+/// A load whose moment nobody cares about, between the caller's step before it and its step after it.
+///
+/// Either only the caller changes the part that it looks at, or it is a hint: what is done about it fails if the word
+/// has changed, and then it is read again. To the machine, and to loom, it is a load like others; the model of kills
+/// need not try the steps of other processes before it.
+pub trait Peek {
+    /// What is in the word.
+    type Value;
+
+    /// Loads it.
+    fn peek(&self, order: atomic::Ordering) -> Self::Value;
+}
+
+#[cfg(not(multiproc_model))]
+impl Peek for atomic::AtomicU32 {
+    type Value = u32;
+
+    #[inline(always)]
+    fn peek(&self, order: atomic::Ordering) -> u32 {
+        self.load(order)
+    }
+}
+
+#[cfg(not(multiproc_model))]
+impl Peek for atomic::AtomicU64 {
+    type Value = u64;
+
+    #[inline(always)]
+    fn peek(&self, order: atomic::Ordering) -> u64 {
+        self.load(order)
+    }
 }
 
 /// Words to sleep on, see [`sys::futex`](crate::sys::futex).
@@ -52,16 +87,16 @@ pub mod futex {
 pub mod thread {
     #[cfg(loom)]
     pub use super::loom::thread::{
-        hold, id, is_alive, let_go, process_id, process_is_alive, watch, watch_again,
+        begin, hold, id, is_alive, let_go, process_id, process_is_alive, watch, watch_again,
     };
     #[cfg(multiproc_model)]
     pub use super::model::thread::{
-        hold, id, is_alive, let_go, process_id, process_is_alive, watch, watch_again,
+        begin, hold, id, is_alive, let_go, process_id, process_is_alive, watch, watch_again,
     };
     pub use crate::sys::thread::NUMBER;
     #[cfg(not(any(loom, multiproc_model)))]
     pub use crate::sys::thread::{
-        hold, id, is_alive, let_go, process_id, process_is_alive, watch, watch_again,
+        begin, hold, id, is_alive, let_go, process_id, process_is_alive, watch, watch_again,
     };
 }
 

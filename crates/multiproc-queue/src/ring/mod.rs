@@ -47,6 +47,8 @@ mod spin;
 mod take;
 mod trim;
 
+use std::sync::atomic::AtomicBool;
+
 pub use control::{Control, Shape};
 pub use lease::{LEASES, Leased};
 pub use memory::{Broken, Memory, OutOfMemory};
@@ -60,6 +62,8 @@ pub use take::{Batch, Sink};
 pub struct Ring<M> {
     memory: M,
     shape: Shape,
+    /// Whether what a predecessor may have linked behind the tail was freed, where no lock tells of its death.
+    is_tidy: AtomicBool,
     /// For messages and for room, as this process has learned.
     spin: [spin::Spin; 2],
 }
@@ -67,7 +71,7 @@ pub struct Ring<M> {
 impl<M: Memory> Ring<M> {
     /// A ring over memory that [`prepare`](Self::prepare) has filled in, here or elsewhere.
     pub fn attach(memory: M, shape: Shape) -> Ring<M> {
-        Ring { memory, shape, spin: [const { spin::Spin::new() }; 2] }
+        Ring { memory, shape, is_tidy: AtomicBool::new(false), spin: [const { spin::Spin::new() }; 2] }
     }
 
     /// Fills in zeroed memory, before anybody else can see it.

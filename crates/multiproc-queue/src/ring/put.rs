@@ -168,8 +168,14 @@ impl<M: Memory> Ring<M> {
                 return fail(Fault::Closed);
             }
             let result = if P::ALONE {
-                // Nobody tells how the one before has ended.
-                self.fill(&records[done..], Acquired::OwnerDied)
+                // Relaxed: one thread at a time comes here.
+                let is_tidy = self.is_tidy.load(Ordering::Relaxed);
+                let result =
+                    self.fill(&records[done..], if is_tidy { Acquired::Clean } else { Acquired::OwnerDied });
+                if !is_tidy {
+                    self.is_tidy.store(result.is_ok(), Ordering::Relaxed);
+                }
+                result
             } else {
                 let Some(locked) = control.tail.lock.lock(deadline) else { return fail(Fault::TimedOut) };
                 let result = self.fill(&records[done..], locked.acquired);
@@ -197,7 +203,7 @@ impl<M: Memory> Ring<M> {
                 Err(fault) => return fail(fault),
             };
             if !deadline.has_passed()
-                && self.spin[1].wait(32, || self.has_much_room(seen) || self.is_closed())
+                && self.spin[1].wait(64, || self.has_much_room(seen) || self.is_closed())
             {
                 continue;
             }
@@ -246,7 +252,7 @@ impl<M: Memory> Ring<M> {
     /// Tells whether so much was taken since that going on pays: two who follow each other record by record only take
     /// each other's cache lines away.
     fn has_much_room(&self, seen: Seen) -> bool {
-        const MUCH: u32 = 16;
+        const MUCH: u32 = 256;
         let head = Position::unpack(self.memory.control().head.cell.read());
         let taken = head.count.wrapping_sub(Position::unpack(seen.head).count);
         taken >= MUCH.min(self.shape.capacity.div_ceil(4))

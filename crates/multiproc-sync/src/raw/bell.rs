@@ -5,7 +5,7 @@
 //! sleeps on the bell, too. Who is woken by it first wakes all the others, which costs something and happens only
 //! when somebody dies, and then does what the dead one would have done. If it dies before, its own death rings.
 
-use multiproc_core::sync::atomic::{AtomicU32, Ordering, fence};
+use multiproc_core::sync::atomic::{AtomicU32, Ordering, Peek, fence};
 use multiproc_core::sync::futex::{self, Change, Futex, Wake};
 use std::time::Duration;
 
@@ -53,14 +53,15 @@ impl DeathBell {
     /// Tells whether it was closed.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.state() & CLOSED != 0
+        // BELL: Acquire, partner of the fence in `close`.
+        self.word.load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// What a sleeper looks at before it looks whether it must sleep.
+    /// What a sleeper looks at before it looks whether it must sleep; if it has changed, the sleep does not begin.
     #[inline]
     pub(super) fn state(&self) -> u32 {
         // BELL: Acquire, partner of the fence in `close`.
-        self.word.load(Ordering::Acquire)
+        self.word.peek(Ordering::Acquire)
     }
 
     /// Sleeps while a word has the value `expected` and the bell is as it was; `Woken(1)` means that it rang.

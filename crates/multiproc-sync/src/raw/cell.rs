@@ -16,7 +16,7 @@
 //! The writer owns a lock that belongs to the cell; readers need none.
 
 use multiproc_core::Deadline;
-use multiproc_core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use multiproc_core::sync::atomic::{AtomicU32, GuardedU64, Ordering, Peek, fence};
 use multiproc_core::sync::futex::{self, Change, Futex, Wake};
 use multiproc_core::sync::{Patience, thread};
 
@@ -31,7 +31,8 @@ const ONE: u32 = 1 << 2;
 pub struct WaitCell {
     word: AtomicU32,
     reserved: u32,
-    values: [AtomicU64; 2],
+    /// Of these the writer writes the one that is not valid, and who reads that one reads again.
+    values: [GuardedU64; 2],
 }
 
 /// Which of the values a word declares valid.
@@ -43,13 +44,21 @@ impl WaitCell {
     /// A cell with this value in it.
     #[cfg(not(loom))]
     pub const fn new(value: u64) -> WaitCell {
-        WaitCell { word: AtomicU32::new(0), reserved: 0, values: [AtomicU64::new(value), AtomicU64::new(0)] }
+        WaitCell {
+            word: AtomicU32::new(0),
+            reserved: 0,
+            values: [GuardedU64::new(value), GuardedU64::new(0)],
+        }
     }
 
     /// A cell with this value in it.
     #[cfg(loom)]
     pub fn new(value: u64) -> WaitCell {
-        WaitCell { word: AtomicU32::new(0), reserved: 0, values: [AtomicU64::new(value), AtomicU64::new(0)] }
+        WaitCell {
+            word: AtomicU32::new(0),
+            reserved: 0,
+            values: [GuardedU64::new(value), GuardedU64::new(0)],
+        }
     }
 
     /// The value, without a lock.
@@ -60,7 +69,7 @@ impl WaitCell {
             let before = self.word.load(Ordering::Acquire);
             // CELL: Acquire, partner of the Release store in `publish`: the word is loaded after it.
             let value = self.values[valid(before)].load(Ordering::Acquire);
-            let after = self.word.load(Ordering::Relaxed);
+            let after = self.word.peek(Ordering::Relaxed);
             // Without this look it could be one that is being prepared, and whose writer dies.
             if before / ONE == after / ONE {
                 return value;
@@ -72,7 +81,7 @@ impl WaitCell {
     #[inline]
     pub fn read_as_writer(&self) -> u64 {
         // The lock has ordered the changes of other writers, and there is none beside this one.
-        self.values[valid(self.word.load(Ordering::Relaxed))].load(Ordering::Relaxed)
+        self.values[valid(self.word.peek(Ordering::Relaxed))].load(Ordering::Relaxed)
     }
 
     /// Changes the value and wakes everybody who waits, in one step.
@@ -80,7 +89,7 @@ impl WaitCell {
     /// The caller owns the cell's lock. Without sleepers it is no system call.
     #[inline]
     pub fn publish(&self, value: u64) {
-        let mut word = self.word.load(Ordering::Relaxed);
+        let mut word = self.word.peek(Ordering::Relaxed);
         // CELL: Release, partner of the Acquire in `read`: who reads this value too early sees a word that tells.
         self.values[valid(word) ^ 1].store(value, Ordering::Release);
         while word & SLEEPERS == 0 {
@@ -113,7 +122,7 @@ impl WaitCell {
     /// Changes the value for others to read, and leaves asleep who waits for another change.
     #[inline]
     pub fn publish_quietly(&self, value: u64) {
-        let word = self.word.load(Ordering::Relaxed);
+        let word = self.word.peek(Ordering::Relaxed);
         // CELL: Release, as in `publish`.
         self.values[valid(word) ^ 1].store(value, Ordering::Release);
         // CELL: Release, as in `publish`. Who is about to sleep fails to, and looks again.

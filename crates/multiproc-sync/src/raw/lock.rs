@@ -30,7 +30,7 @@
 //! The model of kills tries this file with kills at every step; `tests/loom.rs` tries its orderings.
 
 use multiproc_core::Deadline;
-use multiproc_core::sync::atomic::{AtomicU64, Ordering, fence};
+use multiproc_core::sync::atomic::{AtomicU64, Ordering, Peek, fence};
 use multiproc_core::sync::futex::{self, Change, Futex, Wake};
 use multiproc_core::sync::{Patience, thread};
 
@@ -83,8 +83,8 @@ impl Lock {
     /// Gives up at the deadline.
     #[inline]
     pub fn lock(&self, deadline: Deadline) -> Option<Locked> {
-        let watched = thread::watch(self.futex());
-        match self.acquire(thread::id(), deadline) {
+        let (me, watched) = thread::begin(self.futex());
+        match self.acquire(me, deadline) {
             Some(acquired) => Some(Locked { watched, acquired }),
             None => {
                 thread::watch_again(watched);
@@ -105,8 +105,8 @@ impl Lock {
     /// Gives up at the deadline, and at once if the calling thread owns it already.
     #[inline]
     pub fn lock_long(&self, deadline: Deadline) -> Option<Acquired> {
-        let watched = thread::watch(self.futex());
-        let acquired = self.acquire(thread::id(), deadline);
+        let (me, watched) = thread::begin(self.futex());
+        let acquired = self.acquire(me, deadline);
         match acquired {
             Some(_) => thread::hold(self.futex()),
             None => thread::watch_again(watched),
@@ -117,8 +117,7 @@ impl Lock {
     /// Takes the lock if it is free, as [`lock_long`](Self::lock_long) does.
     #[inline]
     pub fn try_lock_long(&self) -> Option<Acquired> {
-        let watched = thread::watch(self.futex());
-        let me = thread::id();
+        let (me, watched) = thread::begin(self.futex());
         let mut acquired = self.try_acquire(me);
         // One that its owner died with, and that the kernel did not see, would be refused for ever.
         if acquired.is_none() && looks::is_due() {
@@ -161,7 +160,7 @@ impl Lock {
     /// Tells whether the calling thread owns it.
     pub fn is_mine(&self) -> bool {
         // Only this thread writes its own number, and the kernel after its death.
-        self.word.load(Ordering::Relaxed) & !SLEEPERS == thread::id()
+        self.word.peek(Ordering::Relaxed) & !SLEEPERS == thread::id()
     }
 
     /// Tells whether its last owner died with it, and nobody has taken it since.
@@ -192,7 +191,8 @@ impl Lock {
             if let Some(acquired) = self.try_acquire(me) {
                 return Some(acquired);
             }
-            let seen = self.word.load(Ordering::Relaxed);
+            // A hint: the exchange and the sleep fail if it has changed.
+            let seen = self.word.peek(Ordering::Relaxed);
             if seen & thread::NUMBER == 0 {
                 continue;
             }
@@ -223,7 +223,7 @@ impl Lock {
 
     /// Takes it if it is free.
     fn try_acquire(&self, me: u64) -> Option<Acquired> {
-        let mut seen = self.word.load(Ordering::Relaxed);
+        let mut seen = self.word.peek(Ordering::Relaxed);
         while seen & thread::NUMBER == 0 {
             // SLEEPERS is carried on, DIED is consumed: who dies before it has recovered sets it again.
             let mine = me | seen & SLEEPERS;
@@ -240,7 +240,7 @@ impl Lock {
     /// Does what the kernel would have done, if the owner is dead and the kernel did not see it.
     #[cold]
     pub(super) fn release_of_the_dead(&self) {
-        let seen = self.word.load(Ordering::Relaxed);
+        let seen = self.word.peek(Ordering::Relaxed);
         let owner = seen & !(SLEEPERS | DIED);
         if seen & thread::NUMBER != 0 && !thread::is_alive(owner) {
             // Fails if it has changed, and then it was another's. Who sleeps will look as this thread did, or is

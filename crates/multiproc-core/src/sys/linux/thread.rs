@@ -165,15 +165,23 @@ pub fn forget() {
 /// kernel once this thread has ended, which sees them in the order of the program.
 #[inline]
 pub fn watch(word: Futex<'_>) -> usize {
-    let before = pending();
-    set_pending(word.address());
-    before
+    begin(word).1
+}
+
+/// Does the same as [`watch`], and tells the thread's [`id`] as well: what it knows of itself is looked up once.
+#[inline]
+pub fn begin(word: Futex<'_>) -> (u64, usize) {
+    with_me(|me| {
+        let before = me.pending();
+        me.set_pending(word.address());
+        (me.id.get(), before)
+    })
 }
 
 /// Puts back what [`watch`] returned.
 #[inline]
 pub fn watch_again(address: usize) {
-    set_pending(address);
+    with_me(|me| me.set_pending(address));
 }
 
 /// Notes a word that this thread goes on holding, and which is watched already.
@@ -191,7 +199,7 @@ pub fn hold(word: Futex<'_>) {
 /// Takes the note of a held word back, and has the one that was noted before it watched.
 #[inline]
 pub fn let_go(word: Futex<'_>) {
-    let before = ME.with(|me| {
+    with_me(|me| {
         let count = me.count.get();
         let is_last = count > 0 && me.held.get(count - 1).is_some_and(|last| last.get() == word.address());
         if is_last {
@@ -199,9 +207,8 @@ pub fn let_go(word: Futex<'_>) {
         } else {
             forget_held(me, word.address());
         }
-        me.count.get().checked_sub(1).and_then(|last| me.held.get(last)).map_or(0, Cell::get)
+        me.set_pending(me.count.get().checked_sub(1).and_then(|last| me.held.get(last)).map_or(0, Cell::get));
     });
-    set_pending(before);
 }
 
 #[cold]
@@ -215,26 +222,26 @@ fn forget_held(me: &Me, address: usize) {
     }
 }
 
-#[inline]
-fn pending() -> usize {
-    with_me(|me| {
+impl Me {
+    /// The word that the kernel would look at. Only a thread that has learned who it is may ask.
+    #[inline]
+    fn pending(&self) -> usize {
         // SAFETY: the field is this thread's own (see above).
-        let entry = unsafe { me.pending.get().read_volatile() };
-        if entry == 0 { 0 } else { entry.wrapping_add_signed(me.offset.get()) }
-    })
-}
+        let entry = unsafe { self.pending.get().read_volatile() };
+        if entry == 0 { 0 } else { entry.wrapping_add_signed(self.offset.get()) }
+    }
 
-#[inline]
-fn set_pending(address: usize) {
-    with_me(|me| {
-        let entry = if address == 0 { 0 } else { address.wrapping_sub(me.offset.get().cast_unsigned()) };
+    /// Makes the kernel look at another. Only a thread that has learned who it is may do that.
+    #[inline]
+    fn set_pending(&self, address: usize) {
+        let entry = if address == 0 { 0 } else { address.wrapping_sub(self.offset.get().cast_unsigned()) };
         // WATCH: SeqCst, for the compiler alone: partner of the kernel's look after this thread's death.
         compiler_fence(Ordering::SeqCst);
         // SAFETY: the field is this thread's own (see above).
-        unsafe { me.pending.get().write_volatile(entry) };
+        unsafe { self.pending.get().write_volatile(entry) };
         // WATCH: SeqCst, as above.
         compiler_fence(Ordering::SeqCst);
-    });
+    }
 }
 
 #[inline]
@@ -351,16 +358,16 @@ mod tests {
         use std::sync::atomic::AtomicU32;
         let words = [const { AtomicU32::new(0) }; 3];
         let address = |at: usize| Futex::from(&words[at]).address();
-        let before = pending();
+        let before = with_me(Me::pending);
         for word in &words {
             assert_ne!(watch(word.into()), Futex::from(word).address());
             hold(word.into());
         }
         let_go((&words[1]).into());
-        assert_eq!(pending(), address(2));
+        assert_eq!(with_me(Me::pending), address(2));
         let_go((&words[2]).into());
-        assert_eq!(pending(), address(0));
+        assert_eq!(with_me(Me::pending), address(0));
         let_go((&words[0]).into());
-        assert_eq!((before, pending()), (0, 0));
+        assert_eq!((before, with_me(Me::pending)), (0, 0));
     }
 }
