@@ -143,7 +143,8 @@ impl<'a> Crew<'a> {
             body(control, stage);
         });
         self.others.push(pid);
-        match os::wait(pid, HANG) {
+        // Nothing is tried yet: it may take long.
+        match os::wait(pid, 10 * HANG) {
             Some(Change::Stopped(os::SIGSTOP)) => Ok(pid),
             other => Err(format!("the victim did not come to its operation: {other:?}")),
         }

@@ -172,6 +172,13 @@ impl<M: Memory> Ring<M> {
                 }
             };
             if is_over {
+                // What the dead had leased is taken before it is the end.
+                if !P::ALONE && !control.leases.is_empty() {
+                    self.return_of_the_dead();
+                    if self.has_returned() {
+                        continue;
+                    }
+                }
                 return Err(Fault::Closed);
             }
             if !deadline.has_passed()

@@ -3,15 +3,20 @@
 use super::case::Case;
 use super::history::{HOLDER, PREPARER, RELIEF, VICTIM};
 use super::line::Line;
-use super::paths::{full, give_two_at_the_gate, none, two};
+use super::paths::{full, get, give_two_at_the_gate, none, two};
 use super::way::{Leasing, Taken};
 use crate::control::{Bracket, Gate};
+use crate::crew::HANG;
+use crate::os;
 use crate::scenario::{Neighbours, Owed, Scenario};
 
 /// All of this file.
 pub(crate) fn all<W: Leasing>() -> Vec<Box<dyn Scenario>> {
     let mut all: Vec<Box<dyn Scenario>> = leases::<W>().into_iter().map(Case::boxed).collect();
     all.extend([
+        Case::new("get, closed after one died with a lease", W::bounded_to::<4>, closed_with_a_lease, get)
+            .with_leases()
+            .boxed(),
         close::<W>("close", none).boxed(),
         close::<W>("close, takers asleep", none).takers_asleep(2).ends_with(close_it).boxed(),
         close::<W>("close, givers asleep", full).givers_asleep(2).ends_with(close_it).boxed(),
@@ -29,7 +34,7 @@ fn leases<W: Leasing>() -> Vec<Case<W>> {
         case("lease, contended", two, lease).contended(),
         case("lease waits, taker behind", none, lease).taker_behind(give_two_at_the_gate),
         case("lease, delivered again", one_returned, lease),
-        case("get, delivered again", one_returned, super::paths::get),
+        case("get, delivered again", one_returned, get),
         case("lease, done", two, done),
         case("lease, done, contended", two, done).contended(),
         // One that dies under a lock, for a few instructions, rings no bell for its lease.
@@ -91,6 +96,17 @@ pub(crate) fn with_handles<W: Leasing>() -> Vec<Box<dyn Scenario>> {
 
 fn one<W: Leasing>(line: &Line<W>) {
     line.put(PREPARER, 1);
+}
+
+/// Its only message was leased by one who died, and then it was closed.
+fn closed_with_a_lease<W: Leasing>(line: &Line<W>) {
+    one(line);
+    let pid = os::spawn(|| {
+        let _lease = line.lease();
+        os::leave();
+    });
+    os::wait(pid, HANG);
+    line.way.close();
 }
 
 /// The first of two messages was leased and came back.
