@@ -2,6 +2,9 @@
 
     link.py queue SIZE CPU CPU     to it: operations\\n     from it: figure-in-ns sum\\n
     link.py ping SIZE CPU CPU
+    link.py pipe SIZE CPU CPU             objects over a Pipe
+    link.py pipe-ping SIZE CPU CPU
+    link.py pipe-bytes SIZE CPU CPU       bytes over a Pipe
     link.py lock PROCESSES CPU CPU
     link.py event 0 CPU CPU
 
@@ -52,6 +55,36 @@ def ping(end, count, size, there, back):
         else:
             total += get(there, size)
             put(back, size, number)
+    return total
+
+
+class Ends:
+    """A Pipe with the names of a queue's methods, for whole objects."""
+
+    def __init__(self, context):
+        self.reader, self.writer = context.Pipe()
+
+    def put(self, message):
+        self.writer.send(message)
+
+    def get(self):
+        return self.reader.recv()
+
+
+def carry(end, count, size, there, _back):
+    """Sends bytes as they are; the receiver looks at the first ones."""
+    if end == 0:
+        message = bytearray(b"\7" * size)
+        for number in range(count):
+            message[:8] = number.to_bytes(8, "little")
+            there.writer.send_bytes(message)
+        return 0
+    total = 0
+    for _ in range(count):
+        message = there.reader.recv_bytes()
+        if len(message) != size:
+            raise ValueError(f"{len(message)} bytes instead of {size}")
+        total += trivial(int.from_bytes(message[:8], "little"))
     return total
 
 
@@ -111,6 +144,10 @@ def main():
             queues = context.Queue(1024), context.Queue(1024)
             work = stream if mode == "queue" else ping
             outcomes = together(context, work, cpus, 2, count, number, *queues)
+            total = sum(outcome for _, _, outcome in outcomes)
+        elif mode.startswith("pipe"):
+            work = {"pipe": stream, "pipe-ping": ping, "pipe-bytes": carry}[mode]
+            outcomes = together(context, work, cpus, 2, count, number, Ends(context), Ends(context))
             total = sum(outcome for _, _, outcome in outcomes)
         elif mode == "lock":
             outcomes = together(context, locking, cpus, number, count // number, context.Lock())

@@ -3,6 +3,8 @@
 mod boost;
 #[cfg(feature = "peers")]
 pub(crate) mod heavy;
+#[cfg(feature = "peers")]
+pub(crate) mod local_socket;
 mod pthread;
 mod python;
 
@@ -13,6 +15,6 @@ pub(crate) use python::python;
 /// Why the peers that take long to build are absent.
 #[cfg(not(feature = "peers"))]
 pub(crate) const NO_HEAVY: &str =
-    "iceoryx2 and ipc-channel: they take long to build; ask for them with --peers";
+    "iceoryx2, interprocess and ipc-channel: they take long to build; ask for them with --peers";
 #[cfg(feature = "peers")]
 pub(crate) const NO_HEAVY: &str = "";

@@ -9,6 +9,7 @@ mod forkserver;
 mod large;
 mod lock;
 mod many;
+mod pipe;
 mod pool;
 mod queue;
 mod spawn;
@@ -61,6 +62,10 @@ const ALL: &[Scenario] = &[
     queue::TWO_TO_TWO,
     queue::ASLEEP,
     queue::PING,
+    pipe::STREAM,
+    pipe::PING,
+    pipe::MIDDLE,
+    pipe::LARGE,
     bulk::COPY,
     bulk::FILLED,
     bulk::PASSED,

@@ -13,6 +13,8 @@ use std::fmt;
 use std::io::{self, PipeReader, PipeWriter};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+#[cfg(feature = "tokio")]
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -87,10 +89,7 @@ impl<R: Message> Process<R> {
     /// It panicked, exited, or was ended by a signal before it gave a result, or the result could not be passed; see
     /// [`JoinError`].
     pub fn join(mut self) -> Result<R, JoinError> {
-        // A child that reads its input to the end would wait for us.
-        self.pipes.stdin = None;
-        discard(self.pipes.stdout.take());
-        discard(self.pipes.stderr.take());
+        self.let_go();
         // Its end first, which has to be waited for anyway: to be woken by its words as well costs both sides time.
         let status = self.child.wait(Deadline::NEVER).ok().flatten();
         match self.receive()? {
@@ -118,6 +117,14 @@ impl<R: Message> Process<R> {
                 },
             }),
         }
+    }
+
+    /// Lets the child come to its end, whatever it reads or writes.
+    fn let_go(&mut self) {
+        // A child that reads its input to the end would wait for us.
+        self.pipes.stdin = None;
+        discard(self.pipes.stdout.take());
+        discard(self.pipes.stderr.take());
     }
 
     fn undecodable(&self, why: &str) -> JoinError {
@@ -157,6 +164,48 @@ impl<R: Message> Process<R> {
 }
 
 /// Reads what nobody else will, until it ends.
+#[cfg(feature = "tokio")]
+impl<R> Process<R> {
+    /// Waits for the end of the process, as [`wait`](Process::wait) does, in a tokio runtime.
+    ///
+    /// To await its result, await the process itself.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, or in one whose input and output are not enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped before its end.
+    pub async fn exited(&self) -> io::Result<ExitStatus> {
+        multiproc_pipe::ready(self).await?;
+        self.wait()
+    }
+}
+
+/// Awaits the result, as [`join`](Process::join) waits for it, in a tokio runtime.
+///
+/// Dropped before its end the future detaches the process, as dropping the process does; to go on waiting later, await
+/// [`exited`](Process::exited) and then call `join`.
+#[cfg(feature = "tokio")]
+impl<R: Message> IntoFuture for Process<R> {
+    type Output = Result<R, JoinError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<R, JoinError>> + Send>>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        Box::pin(async move {
+            self.let_go();
+            // Where it cannot be awaited the wait in `join` is the ordinary one.
+            let _ = multiproc_pipe::ready(&self).await;
+            self.join()
+        })
+    }
+}
+
 fn discard(output: Option<PipeReader>) {
     let Some(mut output) = output else { return };
     let reader = thread::Builder::new().name("multiproc-discard".to_owned());

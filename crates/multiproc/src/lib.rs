@@ -36,7 +36,8 @@
 //! - [`shm`]: typed shared memory, zero-copy bytes, blocks that CPython can open.
 //! - [`sync`]: locks, semaphores, events, conditions and barriers in shared memory, whose holders may die.
 //! - [`queue`]: queues and channels in shared memory, of which no kill loses a message.
-//! - [`pipe`](mod@pipe): typed connections that carry whatever handles a message holds.
+//! - [`pipe`](mod@pipe): typed connections that carry whatever handles a message holds; listeners for those who have the
+//!   key, Python programs too; with the feature `tokio`, awaited.
 //! - [`pool`]: many tasks on a few processes.
 //!
 //! Every name is here at the root as well, and each crate can be used alone.
@@ -59,7 +60,14 @@ pub use multiproc_sync as sync;
 #[doc(inline)]
 pub use multiproc_core::Message;
 #[doc(inline)]
-pub use multiproc_pipe::{Connection, Fd, PipeReader, PipeWriter, RecvError, SendError, one_way, pipe, wait};
+pub use multiproc_pipe::{
+    AcceptError, Address, AuthKey, ConnectError, ConnectOptions, Connection, Fd, ListenError, Listener,
+    ListenerBuilder, ListenerStats, PeerCredentials, PipeReader, PipeWriter, RecvError, SendError,
+    ToAddresses, connect, one_way, pipe, wait,
+};
+#[cfg(feature = "tokio")]
+#[doc(inline)]
+pub use multiproc_pipe::{AsyncConnection, AsyncListener, ready};
 #[doc(inline)]
 pub use multiproc_pool::{AsyncResult, Pool, PoolBuilder, TaskError};
 #[doc(inline)]

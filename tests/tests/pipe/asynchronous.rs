@@ -2,11 +2,11 @@
 
 use multiproc_core::sys::fd::send;
 use multiproc_pipe::{AsyncConnection, AsyncListener, Connection, Fd, Listener, pipe, ready};
-use multiproc_process::Process;
+use multiproc_process::{JoinError, Process, Stdio};
 use multiproc_tests::{Bytes, Limit, isolated, on_both, proc};
 use std::fs::File;
-use std::future::Future;
-use std::io::IoSlice;
+use std::future::{Future, IntoFuture};
+use std::io::{IoSlice, Write};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -325,5 +325,34 @@ fn nothing_is_left_when_it_is_dropped() {
             let _ = listener.into_inner();
         });
         assert_eq!(proc::own_descriptors().len(), before);
+    });
+}
+
+#[test]
+fn processes_are_awaited() {
+    on_both(Limit::default(), |_| {
+        let children: Vec<_> =
+            (0..20u32).map(|n| Process::spawn(n, |n| Bytes::patterned(n as usize * 5000)).unwrap()).collect();
+        let killed = Process::spawn((), |()| -> u8 { std::process::abort() }).unwrap();
+        // Writes more than a pipe holds to whoever listens: nobody.
+        let loud = Process::builder().stdout(Stdio::piped()).spawn((), |()| {
+            let text = vec![b'x'; 1 << 20];
+            std::io::stdout().lock().write_all(&text).unwrap();
+            7
+        });
+        let loud = loud.unwrap();
+        let before = threads();
+        runtime().block_on(async {
+            let last = children.last().unwrap();
+            assert!(dropped_after(0, last.exited()).await.is_none_or(|status| status.unwrap().success()));
+            assert!(timeout(LONG, last.exited()).await.unwrap().unwrap().success());
+            assert!(threads() <= before, "a thread for somebody");
+            for (n, child) in (0..).zip(children) {
+                assert!(timeout(LONG, child.into_future()).await.unwrap().unwrap().is_patterned(n * 5000));
+            }
+            let error = timeout(LONG, killed.into_future()).await.unwrap().unwrap_err();
+            assert!(matches!(error, JoinError::Signaled { signal: 6, .. }), "{error}");
+            assert_eq!(timeout(LONG, loud.into_future()).await.unwrap().unwrap(), 7);
+        });
     });
 }
