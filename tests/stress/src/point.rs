@@ -2,10 +2,10 @@
 
 use multiproc_shm::Shared;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::control::{ALL_GATES, Control, HOLDER_DONE, now, stage, step};
-use crate::crew::{Crew, HANG, Part, be_recoverer, be_victim};
+use crate::crew::{Crew, HANG, Part, Watch, be_recoverer, be_victim};
 use crate::os::{self, Change, Pid};
 use crate::scenario::{Neighbours, Owed, Scenario, Tally};
 use crate::travel::{Notes, Reached, Way, advance};
@@ -298,17 +298,19 @@ impl Point<'_> {
     fn sleeping_recoverer(&self, crew: &mut Crew<'_>) -> Result<Pid, Failure> {
         let pid =
             crew.add_stepped(true, |control, stage| be_recoverer(control, stage, true)).map_err(lost)?;
-        let started = Instant::now();
+        let mut watch = Watch::new();
         loop {
             os::step(pid);
             loop {
                 match os::wait_a_tick(pid) {
                     Some(Change::Stopped(os::SIGTRAP)) => break,
+                    // Somebody else wanted it to stand still.
+                    Some(Change::Stopped(_)) => os::step(pid),
                     Some(other) => return Err(lost(format!("the recoverer ended: {other:?}"))),
                     None if os::sleeps_on_word(pid) => return Ok(pid),
                     None => {}
                 }
-                require(started.elapsed() < HANG, || "the recoverer does not sleep".to_owned())?;
+                require(watch.elapsed() < HANG, || "the recoverer does not sleep".to_owned())?;
             }
         }
     }
@@ -335,7 +337,6 @@ impl Point<'_> {
             }
         };
         let place = Some(Place { steps, asleep: false });
-        let began = Instant::now();
         let mut is_asleep = false;
         let mut notes = Notes::default();
         let reached = advance(pid, &self.control.recoverer, place, None, &mut notes, |_| {
@@ -346,7 +347,7 @@ impl Point<'_> {
         match reached {
             Err(_) if is_asleep => {}
             Err(failure) => return Err(failure),
-            Ok(_) => require(began.elapsed() < 5 * HANG, || "the recoverer is slow".to_owned())?,
+            Ok(_) => {}
         }
         os::kill_and_reap(pid);
         crew.forget(pid);

@@ -21,8 +21,8 @@ pub(crate) struct Budget {
     pub(crate) doubles: Option<Duration>,
 }
 
-/// How often a path is counted that is another one each time.
-const COUNTS: usize = 10;
+/// How often a path is counted that is another one each time, and how often if it is long.
+const COUNTS: [usize; 2] = [10, 3];
 /// How often a place is tried at most that is not reached, to kill there.
 const TRIES: usize = 24;
 /// The same for other deeds: by the noted way, by it once more, and step by step.
@@ -151,13 +151,17 @@ fn varies(scenario: &dyn Scenario) -> bool {
 fn places(desk: &Desk, scenario: &dyn Scenario, report: &mut Report) -> Option<Places> {
     let mut counts = Vec::new();
     let nowhere = Place { steps: 0, asleep: false };
-    for _ in 0..if varies(scenario) { COUNTS } else { 1 } {
+    loop {
         let outcome = desk.run(scenario, nowhere, Deed::Count, None);
         if outcome.failure.is_some() {
             report.hear(&tell(nowhere, Deed::Count, &outcome).line);
             return None;
         }
+        let is_long = outcome.notes.steps > LONG;
         counts.push(outcome.notes);
+        if !varies(scenario) || counts.len() >= COUNTS[usize::from(is_long)] {
+            break;
+        }
     }
     counts.sort_by_key(|notes| notes.steps);
     let is_noted = !varies(scenario) || counts.first().is_some_and(|notes| notes.steps > LONG);

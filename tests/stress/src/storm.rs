@@ -5,7 +5,7 @@ use multiproc_shm::Shared;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::crew::HANG;
+use crate::crew::{HANG, Watch};
 use crate::memory::{Plain, shared};
 use crate::os::{self, Change, Pid};
 use crate::run::{Numbers, millis};
@@ -124,7 +124,7 @@ pub(crate) fn storm<W: Weather>(time: Option<Duration>) -> Storm {
     let mut workers: Vec<Pid> = (0..WORKERS).map(|who| work(&state, who)).collect();
     let mut numbers = Numbers::new(1);
     let started = Instant::now();
-    let (mut seen, mut moved) = (0, started);
+    let (mut seen, mut stood) = (0, Watch::new());
     while time.map_or(storm.kills < KILLS, |time| started.elapsed() < time) && storm.failure.is_none() {
         os::wait_for_any(Duration::from_micros(numbers.below(APART)));
         let who = numbers.below(WORKERS as u64) as usize;
@@ -137,10 +137,10 @@ pub(crate) fn storm<W: Weather>(time: Option<Duration>) -> Storm {
         storm.kills += 1;
         workers[who] = work(&state, who);
         let done = state.0.operations();
+        storm.stall = storm.stall.max(stood.elapsed());
         if done != seen {
-            storm.stall = storm.stall.max(moved.elapsed());
-            (seen, moved) = (done, Instant::now());
-        } else if moved.elapsed() > HANG {
+            (seen, stood) = (done, Watch::new());
+        } else if stood.elapsed() > HANG {
             storm.failure = Some(format!("nobody went on after {done} operations"));
         }
     }
