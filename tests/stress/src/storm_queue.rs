@@ -11,11 +11,11 @@ use multiproc_shm::Shared;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::crew::HANG;
+use crate::crew::{HANG, Watch};
 use crate::memory::{Plain, shared};
 use crate::os::{self, Change, Pid};
 use crate::run::Numbers;
-use crate::scenarios::queue::{CHECKER, Item, Leasing, Line, SHORT_CHUNKS, ShortChunks, Way};
+use crate::scenarios::queue::{Item, Leasing, Line, SHORT_CHUNKS, ShortChunks, Way};
 use crate::storm::{Run, Storm};
 
 const PRODUCERS: usize = 2;
@@ -119,7 +119,7 @@ fn round<W: Leasing>(
             .collect(),
     };
     let operations = || round.0.done.iter().map(|done| done.load(Ordering::Acquire)).sum::<u64>();
-    let (mut seen, mut moved) = (0, Instant::now());
+    let (mut seen, mut stood) = (0, Watch::new());
     let last = storm.kills + ROUND;
     while storm.kills < last && !(0..PRODUCERS).any(|who| line.history.0.is_nearly_full(who)) {
         os::wait_for_any(Duration::from_micros(numbers.below(APART)));
@@ -128,10 +128,10 @@ fn round<W: Leasing>(
         storm.kills += 1;
         crew.workers[who] = Some(work(line, traffic, &round, who, numbers.below(u64::MAX)));
         let done = operations();
+        storm.stall = storm.stall.max(stood.elapsed());
         if done != seen {
-            storm.stall = storm.stall.max(moved.elapsed());
-            (seen, moved) = (done, Instant::now());
-        } else if moved.elapsed() > HANG {
+            (seen, stood) = (done, Watch::new());
+        } else if stood.elapsed() > HANG {
             return Err(format!("nobody went on after {done} operations, {} messages in it", line.way.len()));
         }
     }
@@ -140,12 +140,6 @@ fn round<W: Leasing>(
     if closes {
         line.way.close();
         (PRODUCERS..WORKERS).try_for_each(|who| crew.wait(who))?;
-        // Whoever only gets is not told of what the last of the dead had leased.
-        while let Some((lease, taken)) = line.lease() {
-            line.history.0.taking(CHECKER, 1);
-            line.way.end(lease, true);
-            line.note_done(CHECKER, &taken);
-        }
     } else {
         for who in PRODUCERS..WORKERS {
             crew.kill(line, who)?;
@@ -175,12 +169,17 @@ impl Crew {
     /// Waits until a worker ends by itself.
     fn wait(&mut self, who: usize) -> Result<(), String> {
         let Some(pid) = self.workers[who].take() else { return Ok(()) };
-        match os::wait(pid, HANG) {
-            Some(Change::Exited(0)) => Ok(()),
-            Some(end) => Err(format!("a worker failed: {end:?}")),
-            None => {
-                self.workers[who] = Some(pid);
-                Err(format!("{} does not end", if who < PRODUCERS { "a producer" } else { "a consumer" }))
+        let mut watch = Watch::new();
+        loop {
+            match os::wait(pid, HANG / 1000) {
+                Some(Change::Exited(0)) => return Ok(()),
+                Some(end) => return Err(format!("a worker failed: {end:?}")),
+                None if watch.elapsed() < HANG => {}
+                None => {
+                    self.workers[who] = Some(pid);
+                    let whose = if who < PRODUCERS { "a producer" } else { "a consumer" };
+                    return Err(format!("{whose} does not end"));
+                }
             }
         }
     }

@@ -18,7 +18,6 @@ use belt::sound::Belt;
 use multiproc_queue::Queue;
 
 use crate::scenario::Scenario;
-pub(crate) use history::CHECKER;
 pub(crate) use line::Line;
 pub(crate) use short::CHUNKS as SHORT_CHUNKS;
 pub(crate) use way::{Item, Leasing, Way};
