@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 pub(crate) const LIMIT: Limit = Limit(Duration::from_secs(3600));
 /// How many images of each kind if nobody says.
 const FEW: u64 = 300;
-/// How long the use of one image may take: a few waits of less than a millisecond, on a machine that is busy.
-const SLOW: Duration = Duration::from_secs(20);
+/// How long the use of one image may take: a few waits of less than a millisecond, on a machine that does much else.
+const SLOW: Duration = Duration::from_secs(60);
 /// More than anything here asks for with good reason.
 const LARGE: usize = 8 << 20;
 
