@@ -90,10 +90,16 @@ impl Package {
     }
 }
 
+/// Packages whose library has another name than they.
+const LIBRARIES: &[(&str, &str)] = &[("md-5", "md5")];
+
 impl Dependency {
     fn parse(dependency: &Value) -> Result<Self> {
         let name = string(dependency, "name")?;
-        let ident = string(dependency, "rename").unwrap_or_else(|_| name.clone()).replace('-', "_");
+        let library = LIBRARIES.iter().find(|(package, _)| *package == name).map(|(_, library)| *library);
+        let ident = string(dependency, "rename")
+            .unwrap_or_else(|_| library.unwrap_or(&name).to_owned())
+            .replace('-', "_");
         let kind = match dependency.get("kind").and_then(Value::as_str) {
             None | Some("normal") => Kind::Normal,
             Some("build") => Kind::Build,
