@@ -202,9 +202,7 @@ impl<M: Memory> Ring<M> {
                 }
                 Err(fault) => return fail(fault),
             };
-            if !deadline.has_passed()
-                && self.spin[1].wait(64, || self.has_much_room(seen) || self.is_closed())
-            {
+            if !deadline.has_passed() && self.spin[1].wait(64, || self.much_room(seen)) {
                 continue;
             }
             // No lock is held: the consumers make room. Whenever a sleep ends it is tried again, whatever is seen.
@@ -249,13 +247,16 @@ impl<M: Memory> Ring<M> {
         if leftovers.is_some() { Swept::Never } else { Swept::Wait }
     }
 
-    /// Tells whether so much was taken since that going on pays: two who follow each other record by record only take
-    /// each other's cache lines away.
-    fn has_much_room(&self, seen: Seen) -> bool {
+    /// How much was taken since, if that is so much that going on pays: two who follow each other record by record only
+    /// take each other's cache lines away. Any number if it is closed.
+    fn much_room(&self, seen: Seen) -> u32 {
         const MUCH: u32 = 256;
+        if self.is_closed() {
+            return u32::MAX;
+        }
         let head = Position::unpack(self.memory.control().head.cell.read());
         let taken = head.count.wrapping_sub(Position::unpack(seen.head).count);
-        taken >= MUCH.min(self.shape.capacity.div_ceil(4))
+        if taken >= MUCH.min(self.shape.capacity.div_ceil(4)) { taken } else { 0 }
     }
 
     fn has_changed(&self, seen: Seen) -> bool {

@@ -7,6 +7,8 @@
 //! - Looking again and again is tried about twice as long as it last took, and half as long after it was in vain.
 //! - Then the core is offered to others. Where that brings what is waited for, looking before it is given up; where it
 //!   is in vain, or others take the core for long, it is not offered for a while.
+//! - One who follows the other record by record takes each other's cache lines away all the time. So it lingers when it
+//!   has found little, where that has brought more.
 //! - Two who wait for each other asleep never learn that they need not. So now and then one looks as long as a sleep
 //!   takes, and the more seldom the more often that was in vain.
 
@@ -23,10 +25,12 @@ pub(super) struct Spin {
     /// How many waits it is until the next long look, and how many there were between the last two.
     rest: AtomicU32,
     interval: AtomicU32,
+    /// How many waits it is until lingering is tried again.
+    in_vain: AtomicU32,
 }
 
 /// So many looks, of some 20 ns each, find out whether things have changed.
-const FEWEST: u32 = 32;
+const FEWEST: u32 = 64;
 /// So many take as long as a sleep and its end.
 const MOST: u32 = 2048;
 /// How many waits there are between long looks.
@@ -35,8 +39,30 @@ const SELDOM: u32 = 1 << 14;
 /// For how many waits the core is not offered after that was in vain, and after others took it for long.
 const SHORT: u32 = 16;
 const LONG: u32 = 4096;
-/// What is long for that.
+/// How many pauses one lingers for more where there is less than enough, how much more must come for that to be worth
+/// while, and how many waits there are until that is tried again.
+const LINGER: u32 = 24;
+const ENOUGH: u32 = 16;
+const WORTH: u32 = 2;
+const TRIALS_APART: u32 = 256;
+/// What is long for others to take the core.
 const SLICE: Duration = Duration::from_micros(200);
+
+/// Lets some 20 ns pass so many times.
+#[inline]
+fn rest(pauses: u32) {
+    for _ in 0..pauses {
+        std::hint::spin_loop();
+    }
+}
+
+/// Counts down from an interval, and tells whether it is over.
+#[inline]
+fn is_time(left: &AtomicU32, interval: &AtomicU32) -> bool {
+    let now = left.load(Ordering::Relaxed);
+    left.store(if now == 0 { interval.load(Ordering::Relaxed) } else { now - 1 }, Ordering::Relaxed);
+    now == 0
+}
 
 impl Spin {
     pub(super) const fn new() -> Spin {
@@ -45,42 +71,53 @@ impl Spin {
             aloof: AtomicU32::new(0),
             rest: AtomicU32::new(OFTEN),
             interval: AtomicU32::new(OFTEN),
+            in_vain: AtomicU32::new(0),
         }
     }
 
-    /// Looks for a while whether it is `ready`, and tells whether it was.
+    /// Looks for a while whether there is something, every `pause` of some 20 ns, and tells whether there is.
+    ///
+    /// `found` tells how much: as it grows while one lingers, lingering pays.
     #[inline]
-    pub(super) fn wait(&self, pause: u32, ready: impl Fn() -> bool) -> bool {
+    pub(super) fn wait(&self, pause: u32, found: impl Fn() -> u32) -> bool {
         // A model has no time that could pass.
         if cfg!(any(loom, multiproc_model)) {
             return false;
         }
         // Relaxed, here and below: a guess, and threads that overwrite each other's guess learn all the same.
         let looks = self.looks.load(Ordering::Relaxed);
-        let is_long = looks < MOST && self.is_time_for_a_long_look();
+        let is_long = looks < MOST && is_time(&self.rest, &self.interval);
         let most = if is_long { MOST } else { looks } / pause;
-        for look in 0..most {
-            if ready() {
+        for look in 1..=most {
+            rest(pause);
+            let seen = found();
+            if seen > 0 {
                 self.has_found(looks, look * pause, is_long);
+                if seen < ENOUGH {
+                    self.linger(seen, found);
+                }
                 return true;
-            }
-            for _ in 0..pause {
-                std::hint::spin_loop();
             }
         }
         if is_long {
             let interval = self.interval.load(Ordering::Relaxed);
             self.interval.store((interval * 2).min(SELDOM), Ordering::Relaxed);
         }
-        self.offer_core(looks, ready)
+        self.offer_core(looks, || found() > 0)
     }
 
-    fn is_time_for_a_long_look(&self) -> bool {
-        let rest = self.rest.load(Ordering::Relaxed);
-        let is_time = rest == 0;
-        let next = if is_time { self.interval.load(Ordering::Relaxed) } else { rest - 1 };
-        self.rest.store(next, Ordering::Relaxed);
-        is_time
+    /// Waits for more than `seen` if that has paid before, or to see whether it would.
+    #[inline]
+    fn linger(&self, seen: u32, found: impl Fn() -> u32) {
+        let left = self.in_vain.load(Ordering::Relaxed);
+        if left > 0 {
+            self.in_vain.store(left - 1, Ordering::Relaxed);
+            return;
+        }
+        rest(LINGER);
+        if found().wrapping_sub(seen) < WORTH {
+            self.in_vain.store(TRIALS_APART, Ordering::Relaxed);
+        }
     }
 
     fn has_found(&self, looks: u32, look: u32, is_long: bool) {

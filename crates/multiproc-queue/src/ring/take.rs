@@ -181,9 +181,7 @@ impl<M: Memory> Ring<M> {
                 }
                 return Err(Fault::Closed);
             }
-            if !deadline.has_passed()
-                && self.spin[0].wait(1, || control.tail.cell.read() != tail || self.is_closed())
-            {
+            if !deadline.has_passed() && self.spin[0].wait(8, || self.more_than(tail)) {
                 continue;
             }
             let has_more = control.tail.cell.wait(
@@ -252,6 +250,15 @@ impl<M: Memory> Ring<M> {
         }
         let is_all = count == Position::unpack(seen).count;
         Ok(if is_all { Drained::All } else { Drained::Some })
+    }
+
+    /// How many records there are beyond a tail; any number if it is closed.
+    #[inline]
+    fn more_than(&self, tail: u64) -> u32 {
+        if self.is_closed() {
+            return u32::MAX;
+        }
+        self.available(Position::unpack(tail), self.memory.control().tail.cell.read())
     }
 
     pub(super) fn available(&self, head: Position, tail: u64) -> u32 {
