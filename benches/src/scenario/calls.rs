@@ -1,7 +1,7 @@
 use super::{Context, Scenario};
 use crate::link::{BATCH, CAPACITY};
 use crate::measure::{Bench, Round, System, check};
-use crate::payload::Payload;
+use crate::payload::{Payload, Sample};
 use crate::{Result, role};
 use multiproc_queue::{Queue, spsc};
 use multiproc_shm::Shared;
@@ -111,7 +111,7 @@ fn event(count: u64) -> Result {
 }
 
 fn queue(count: u64) -> Result {
-    one_by_one::<[u64; 8]>(count)
+    one_by_one::<Sample>(count)
 }
 
 fn large(count: u64) -> Result {
@@ -130,7 +130,7 @@ fn one_by_one<P: Payload>(count: u64) -> Result {
 fn batches(count: u64) -> Result {
     let queue = Queue::bounded(CAPACITY)?;
     for number in 0..count {
-        let batch = (0..BATCH as u64).map(|index| <[u64; 8]>::of(number + index));
+        let batch = (0..BATCH as u64).map(|index| Sample::of(number + index));
         queue.put_many(batch).map_err(|error| error.to_string())?;
         check(queue.get_many(BATCH)?.len() as u64, BATCH as u64)?;
     }
@@ -138,7 +138,7 @@ fn batches(count: u64) -> Result {
 }
 
 fn single(count: u64) -> Result {
-    let (sender, receiver) = spsc::<[u64; 8]>(CAPACITY)?;
+    let (sender, receiver) = spsc::<Sample>(CAPACITY)?;
     for number in 0..count {
         sender.send(Payload::of(number)).map_err(|error| error.to_string())?;
         check(receiver.recv()?.number()?, number)?;

@@ -58,6 +58,7 @@ const ALL: &[Scenario] = &[
     event::SCENARIO,
     queue::SMALL,
     queue::MIDDLE,
+    queue::INTEGERS,
     queue::LARGE,
     queue::TWO_TO_TWO,
     queue::ASLEEP,

@@ -6,7 +6,7 @@ use crate::link::{
     Crossbeam, Spsc, Std, asleep, flow, in_processes, ping, receive_batches, send_batches, stream,
 };
 use crate::measure::{Bench, Round, System};
-use crate::payload::Payload;
+use crate::payload::{Payload, Sample};
 use crate::peer::{boost, python};
 use crate::place::Placement;
 use multiproc_queue::Queue;
@@ -31,6 +31,13 @@ pub(super) const SMALL: Scenario = Scenario {
 pub(super) const MIDDLE: Scenario = Scenario {
     name: "queue-64",
     sentence: "typed messages of 64 B from one process to another, singly and 32 at once; the cost of one",
+    unit: "ns",
+    bench: one_to_one::<Sample>,
+};
+
+pub(super) const INTEGERS: Scenario = Scenario {
+    name: "queue-integers",
+    sentence: "the same with eight large integers in each message, which are encoded to 72 B; the cost of one",
     unit: "ns",
     bench: one_to_one::<[u64; 8]>,
 };
@@ -132,7 +139,7 @@ fn one_to_one<P: Payload>(context: &Context) -> Result<Bench> {
 }
 
 fn two_to_two(context: &Context) -> Result<Bench> {
-    type P = [u64; 8];
+    type P = Sample;
     both(context, BOOST, |here, placement| {
         let goals = [(BOOST, 0.5), (CROSSBEAM, 1.0 / 0.6)];
         here.add(OURS, 400_000, &goals, stream::<P, Queue<P>>(placement, 2, in_processes));
@@ -143,7 +150,7 @@ fn two_to_two(context: &Context) -> Result<Bench> {
 }
 
 fn there_and_back(context: &Context) -> Result<Bench> {
-    type P = [u64; 8];
+    type P = Sample;
     both(context, RING, |here, placement| {
         let goal = if placement.is_apart() { (CROSSBEAM, 1.2) } else { (RING, 1.3) };
         here.add(OURS, 20_000, &[goal], ping::<P, Queue<P>>(placement, in_processes));
@@ -160,7 +167,7 @@ fn there_and_back(context: &Context) -> Result<Bench> {
 }
 
 fn to_sleepers(context: &Context) -> Result<Bench> {
-    type P = [u64; 8];
+    type P = Sample;
     both(context, RING, |here, placement| {
         here.add(OURS, 1_000, &[(RING, 1.25)], asleep::<P, Queue<P>>(placement, in_processes));
         here.add(OURS_SPSC, 1_000, &[(RING, 1.25)], asleep::<P, Spsc<P>>(placement, in_processes));
