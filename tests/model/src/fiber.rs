@@ -1,27 +1,29 @@
-//! Threads of the model: stacks that can be left, copied and put back.
+//! Threads of the model: a stack whose contents can be taken away, copied and put back.
 //!
 //! # Safety
 //!
-//! A fiber's stack is memory that is never moved or freed, and only one fiber runs at a time, on one thread. A
-//! fiber is left only inside [`leave`], which stores all registers that a call must preserve on its stack; so
-//! the bytes from there to its top are all there is to it, and putting back a copy of them, with the stack pointer of
-//! that time, resumes what ran then. That repeats a function from its middle, which is sound as long as it owns
-//! nothing: the code under test holds references to the shared memory and numbers.
+//! The stack is memory that is never moved or freed, and only one fiber runs on it at a time, on one thread. A
+//! fiber is left only inside [`leave`], which stores all registers that a call must preserve on the stack; so
+//! the words from there to its top are all there is to the fiber, and putting back a copy of them, with the stack
+//! pointer at their first, resumes what ran then. That repeats a function from its middle, which is sound as long as
+//! it owns nothing: the code under test holds references to the shared memory and numbers. All fibers of a thread use
+//! the same stack, one at a time, so that what they remember can be compared.
 #![expect(unsafe_code, reason = "switches stacks")]
 
 use std::arch::naked_asm;
 use std::cell::Cell;
 
 const SIZE: usize = 256 << 10;
-/// How much below a fiber's stack pointer is cleared when it is left: what deeper calls left there would make
-/// equal states look different.
-const CLEARED: usize = 6 << 10;
+/// How much below a fiber's words is cleared before it goes on: what others left there would make equal fibers
+/// different.
+const CLEARED: usize = 16 << 10;
+/// The word, from the lowest in use, with the place that a fiber goes on at.
+pub(crate) const RETURN: usize = 6;
 
-/// A stack, and where its fiber was left.
+/// A stack for one fiber at a time.
 #[derive(Debug)]
-pub(crate) struct Fiber {
-    stack: &'static mut [u64],
-    pointer: usize,
+pub(crate) struct Stack {
+    words: &'static [Cell<u64>],
 }
 
 thread_local! {
@@ -31,61 +33,46 @@ thread_local! {
     static LEFT: Cell<usize> = const { Cell::new(0) };
 }
 
-impl Fiber {
-    pub(crate) fn new() -> Fiber {
-        // Never freed: there are a few for the whole program.
-        let stack = Box::leak(vec![0; SIZE / 8].into_boxed_slice());
-        Fiber { stack, pointer: 0 }
+impl Stack {
+    pub(crate) fn new() -> Stack {
+        // Never freed: there is one for each thread that explores.
+        let words = Box::leak(vec![0; SIZE / 8].into_boxed_slice());
+        Stack { words: Cell::from_mut(words).as_slice_of_cells() }
     }
 
-    /// Makes the next [`enter`](Self::enter) call `start`, which must never return.
-    pub(crate) fn begin(&mut self, start: extern "sysv64" fn() -> !) {
-        self.stack.fill(0);
-        let len = self.stack.len();
+    /// What is in use of the stack of a fiber that will call `start`, which must never return.
+    pub(crate) fn begin(&self, start: extern "sysv64" fn() -> !) -> Vec<u64> {
         // As `switch` leaves it: six registers, and where to return to. Behind that the stack is as after a call: 8 bytes
         // off a multiple of 16.
-        let odd = self.stack.as_ptr().addr() / 8 % 2;
-        let start_at = len - 4 - odd;
-        self.stack[start_at] = start as usize as u64;
-        self.pointer = self.stack.as_ptr().addr() + (start_at - 6) * 8;
+        let odd = (self.words.as_ptr().addr() / 8 + self.words.len()) % 2;
+        let mut words = vec![0; RETURN + 4 + odd];
+        words[RETURN] = start as usize as u64;
+        words
     }
 
-    /// Runs the fiber until it is left.
-    pub(crate) fn enter(&mut self) {
+    /// Puts back what was in use of a fiber's stack, runs it until it is left, and tells what is in use now.
+    pub(crate) fn run(&self, words: &[u64]) -> Vec<u64> {
+        let at = self.words.len() - words.len();
+        self.words[at.saturating_sub(CLEARED / 8)..at].iter().for_each(|word| word.set(0));
+        self.words[at..].iter().zip(words).for_each(|(word, value)| word.set(*value));
         let outside = OUTSIDE.with(Cell::as_ptr);
-        // SAFETY: the pointer is one that `begin` or `leave` made, and the stack above is as it was then.
-        unsafe { switch(outside, self.pointer) };
-        self.pointer = LEFT.get();
-        let used = self.used();
-        let below = used.saturating_sub(CLEARED / 8);
-        self.stack[below..used].fill(0);
+        // SAFETY: the words from there on are those of a fiber that `begin` made or that was left.
+        unsafe { switch(outside, self.words[at..].as_ptr().addr()) };
+        let used = (LEFT.get() - self.words.as_ptr().addr()) / 8;
+        self.words[used..].iter().map(Cell::get).collect()
     }
 
-    /// The part of its stack that is in use.
-    pub(crate) fn live(&self) -> &[u64] {
-        &self.stack[self.used()..]
-    }
-
-    /// Puts back what [`live`](Self::live) gave.
-    pub(crate) fn restore(&mut self, live: &[u64]) {
-        let old = self.used();
-        let used = self.stack.len() - live.len();
-        self.stack[used..].copy_from_slice(live);
-        if old < used {
-            self.stack[old..used].fill(0);
-        }
-        self.pointer = self.stack.as_ptr().addr() + used * 8;
-    }
-
-    fn used(&self) -> usize {
-        (self.pointer - self.stack.as_ptr().addr()) / 8
+    /// Forgets what deep calls, such as those of a panic, left below everything in use.
+    pub(crate) fn clear(&self) {
+        self.words.iter().for_each(|word| word.set(0));
     }
 }
 
-/// Leaves the running fiber; returns when it is entered again.
+/// Leaves the running fiber; returns when it is resumed.
+#[inline(never)]
 pub(crate) fn leave() {
     let left = LEFT.with(Cell::as_ptr);
-    // SAFETY: `enter` waits there, on the stack of the thread.
+    // SAFETY: `run` waits there, on the stack of the thread.
     unsafe { switch(left, OUTSIDE.get()) };
 }
 

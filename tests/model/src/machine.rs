@@ -1,62 +1,66 @@
-//! The kernel and the processors, as far as the protocols can see them.
+//! The memory that the processes of a model share, and the place where one of them runs for a moment.
 //!
 //! # Safety
 //!
-//! Words are read and written by address. The addresses come from references to atomics in the shared memory, which
-//! is a static that is never freed; nothing else runs meanwhile, since fibers share one thread.
-#![expect(unsafe_code, reason = "reads and writes words by their address, as the kernel does")]
+//! The memory is a leaked slice of cells, which is never freed; nothing else uses it meanwhile, since all that a model
+//! does happens on one thread. Models put only atomics there and what is made of them, which zeros are a value of.
+#![expect(unsafe_code, reason = "gives words of memory the types that the code under test has for them")]
 
-use crate::fiber::{Fiber, leave};
-use multiproc_core::sync::model::{Held, Machine, run_on};
+use crate::fiber::{Stack, leave};
+use multiproc_core::sync::model::{Action, Held, Machine, run_on};
 use multiproc_core::sync::thread::NUMBER;
-use multiproc_core::sys::futex::{Change, Wake};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 /// The most processes of a model.
 pub(crate) const PROCESSES: usize = 4;
 /// The shared memory, in bytes.
-pub(crate) const SHARED: usize = 4096;
+const SHARED: usize = 4096;
 
-const DIED: u32 = 1 << 30;
-const SLEEPERS: u32 = 1 << 31;
+/// The upper half of every process' number.
+const MARK: u64 = 7;
 
-/// What a process is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum State {
-    Ready,
-    Asleep([usize; 2]),
-    /// It will be killed before its next step, some time.
-    Doomed,
+/// A process' number, as the code under test knows it.
+pub fn id(process: usize) -> u64 {
+    MARK << 32 | (process as u64 + 1)
+}
+
+/// The process whose number it is.
+pub(crate) fn process_of(id: u64) -> Option<usize> {
+    (id >> 32 == MARK).then(|| (id & NUMBER).checked_sub(1))?.map(|process| process as usize)
+}
+
+/// How a process goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// It has not begun.
+    Begin,
+    Do(Action),
     Done,
-    Dead,
+    Panicked,
 }
 
-pub(crate) struct Process {
-    fiber: RefCell<Fiber>,
-    pub(crate) state: Cell<State>,
-    /// Whether its next step touches only what no other process touches meanwhile.
-    pub(crate) alone: Cell<bool>,
-    /// What its sleep ended with.
-    wake: Cell<usize>,
-    watched: Cell<usize>,
-    held: Held,
+/// What there is to a process that is between two steps, but for what the kernel knows of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    pub(crate) stack: Box<[u64]>,
+    pub(crate) held: [usize; 4],
+    pub(crate) request: Request,
 }
 
-/// Everything that is the same for all states.
+/// What the processes share, and the one of them that runs.
 pub(crate) struct World {
-    pub(crate) processes: Vec<Process>,
-    running: Cell<usize>,
-    /// Which of the possible sleepers the next wake-up takes, and how many there were.
-    choice: Cell<usize>,
-    pub(crate) choices: Cell<usize>,
+    memory: &'static [Cell<u64>],
+    stack: Stack,
+    is_running: Cell<bool>,
+    process: Cell<usize>,
+    held: Held,
+    request: Cell<Request>,
+    learned: Cell<u64>,
     program: Cell<Option<&'static (dyn Fn(usize) + 'static)>>,
-    pub(crate) failure: RefCell<Option<String>>,
-    memory: *mut u8,
+    failure: RefCell<Option<String>>,
 }
-
-/// A state: words of memory, and of each process what there is to it.
-pub(crate) type Snapshot = Box<[u64]>;
 
 thread_local! {
     static WORLD: &'static World = Box::leak(Box::new(World::new()));
@@ -68,295 +72,125 @@ pub(crate) fn world() -> &'static World {
 
 /// The shared memory as one value, all zeros when a model begins.
 ///
-/// Panics if it is larger than the memory of a model.
+/// # Panics
+///
+/// It is larger than the memory of a model.
 pub fn shared<T>() -> &'static T {
     assert!(size_of::<T>() <= SHARED && align_of::<T>() <= 4096, "too large for the model's memory");
-    // SAFETY: the memory lives for ever, is aligned to a page, and models put only atomics there and what is made
-    // of them, which zeros are a value of.
-    unsafe { &*world().memory.cast::<T>() }
+    // SAFETY: see above; it is long enough and aligned to a page.
+    unsafe { &*world().memory.as_ptr().cast::<T>() }
 }
 
 impl World {
     fn new() -> World {
-        let memory = Box::leak(vec![0u64; 2 * SHARED / 8].into_boxed_slice()).as_mut_ptr().cast::<u8>();
-        let memory = memory.wrapping_add(memory.align_offset(4096));
-        let processes = (0..PROCESSES)
-            .map(|_| Process {
-                fiber: RefCell::new(Fiber::new()),
-                state: Cell::new(State::Done),
-                alone: Cell::new(false),
-                wake: Cell::new(0),
-                watched: Cell::new(0),
-                held: Default::default(),
-            })
-            .collect();
+        let words = Box::leak(vec![0u64; 2 * SHARED / 8].into_boxed_slice());
+        let words = Cell::from_mut(words).as_slice_of_cells();
+        let first = words.as_ptr().align_offset(4096);
         World {
-            processes,
-            running: Cell::new(usize::MAX),
-            choice: Cell::new(0),
-            choices: Cell::new(1),
+            memory: &words[first..first + SHARED / 8],
+            stack: Stack::new(),
+            is_running: Cell::new(false),
+            process: Cell::new(0),
+            held: Default::default(),
+            request: Cell::new(Request::Begin),
+            learned: Cell::new(0),
             program: Cell::new(None),
             failure: RefCell::new(None),
-            memory,
         }
     }
 
-    /// Begins anew, with `count` processes that each run `program`.
-    pub(crate) fn begin(&'static self, count: usize, program: &'static (dyn Fn(usize) + 'static)) {
-        // SAFETY: it is as long as that, and nobody uses it meanwhile.
-        unsafe { self.memory.write_bytes(0, SHARED) };
+    /// Begins a model with processes that run `program`, over memory that is all zeros.
+    pub(crate) fn begin(&'static self, program: &'static (dyn Fn(usize) + 'static)) {
+        hush();
+        self.memory.iter().for_each(|word| word.set(0));
         self.program.set(Some(program));
-        for process in &self.processes[..count] {
-            process.fiber.borrow_mut().begin(run);
-            process.state.set(State::Ready);
-            process.alone.set(false);
-            process.wake.set(0);
-            process.watched.set(0);
-            process.held.iter().for_each(|held| held.set(0));
-        }
-        for process in &self.processes[count..] {
-            process.state.set(State::Done);
-        }
         run_on(Some(self));
     }
 
-    /// Lets a process take one step; the choice says whom a wake-up takes.
-    pub(crate) fn run(&self, process: usize, choice: usize) {
-        self.running.set(process);
-        self.choice.set(choice);
-        self.choices.set(1);
-        self.processes[process].fiber.borrow_mut().enter();
-        self.running.set(usize::MAX);
+    /// The words of the shared memory.
+    pub(crate) fn memory(&self) -> &[Cell<u64>] {
+        self.memory
     }
 
-    /// Kills a process before its next step, and does what the kernel does then.
-    pub(crate) fn kill(&self, victim: usize, choice: usize) {
-        self.choice.set(choice);
-        self.choices.set(1);
-        let process = &self.processes[victim];
-        process.state.set(State::Dead);
-        let address = process.watched.get();
-        if address == 0 {
-            return;
-        }
-        let word = self.word(address);
-        let value = word.get();
-        let owner = value & NUMBER as u32;
-        if owner == 0 {
-            self.wake_sleepers(address, 1);
-        } else if owner == number(victim) {
-            word.set(value & SLEEPERS | DIED);
-            if value & SLEEPERS != 0 {
-                self.wake_sleepers(address, 1);
-            }
-        }
+    /// The word that an address lies in, and how far in bits it lies from its beginning.
+    pub(crate) fn place(&self, address: usize) -> (usize, u32) {
+        let offset = address.wrapping_sub(self.memory.as_ptr().addr());
+        assert!(offset < SHARED, "an address outside of the shared memory");
+        (offset / 8, offset as u32 % 8 * 8)
     }
 
-    /// Ends all sleeps as if their time were up; tells whether there was one.
-    pub(crate) fn time_out(&self) -> bool {
-        let mut any = false;
-        for process in &self.processes {
-            if let State::Asleep(_) = process.state.get() {
-                process.state.set(State::Ready);
-                process.wake.set(TIMED_OUT);
-                any = true;
-            }
-        }
-        any
+    /// A process that has not begun.
+    pub(crate) fn first(&self) -> Local {
+        Local { stack: self.stack.begin(run).into(), held: [0; 4], request: Request::Begin }
     }
 
-    fn word(&self, address: usize) -> &Cell<u32> {
-        let offset = address.wrapping_sub(self.memory.addr());
-        assert!(offset <= SHARED - 4 && offset.is_multiple_of(4), "a word outside of the shared memory");
-        // SAFETY: it lies in the memory, is aligned, and nobody uses it meanwhile.
-        unsafe { &*self.memory.wrapping_add(offset).cast::<Cell<u32>>() }
+    /// Runs a process to its next step, with what it learned by the last one.
+    pub(crate) fn advance(&self, process: usize, local: &Local, learned: u64) -> Local {
+        self.process.set(process);
+        self.learned.set(learned);
+        self.held.iter().zip(local.held).for_each(|(place, held)| place.set(held));
+        self.is_running.set(true);
+        let stack = self.stack.run(&local.stack).into();
+        self.is_running.set(false);
+        if self.request.get() == Request::Panicked {
+            self.stack.clear();
+        }
+        Local { stack, held: std::array::from_fn(|at| self.held[at].get()), request: self.request.get() }
     }
 
-    fn wake_sleepers(&self, address: usize, count: u32) -> usize {
-        let mut woken = 0;
-        while woken < count {
-            let sleepers = self.processes.iter().filter_map(|process| match process.state.get() {
-                State::Asleep(words) => Some((process, words.iter().position(|word| *word == address)?)),
-                _ => None,
-            });
-            let number = sleepers.clone().count();
-            if number == 0 {
-                break;
-            }
-            // Where all are taken, the order plays no role.
-            let choice = if count as usize >= number + woken as usize {
-                0
-            } else {
-                let choices = self.choices.get();
-                let choice = self.choice.get() / choices % number;
-                self.choices.set(choices * number);
-                choice
-            };
-            if let Some((process, index)) = sleepers.clone().nth(choice) {
-                process.state.set(State::Ready);
-                process.wake.set(index);
-            }
-            woken += 1;
-        }
-        woken as usize
-    }
-
-    /// Copies the state out.
-    pub(crate) fn save(&self) -> Snapshot {
-        let mut words = Vec::with_capacity(512);
-        for process in &self.processes {
-            match process.state.get() {
-                // What they remember plays no role any more.
-                State::Done => words.push(1),
-                State::Dead => words.push(2),
-                State::Doomed => words.extend([5, process.watched.get() as u64]),
-                state => {
-                    let (kind, asleep) = match state {
-                        State::Asleep(on) => (4, on),
-                        _ => (3, [0; 2]),
-                    };
-                    let fiber = process.fiber.borrow();
-                    words.extend([kind, asleep[0] as u64, asleep[1] as u64, process.wake.get() as u64]);
-                    words.push(process.alone.get().into());
-                    words.push(process.watched.get() as u64);
-                    words.extend(process.held.iter().map(|held| held.get() as u64));
-                    words.push(fiber.live().len() as u64);
-                    words.extend_from_slice(fiber.live());
-                }
-            }
-        }
-        // SAFETY: the memory is that long and aligned, and nobody uses it meanwhile.
-        let memory = unsafe { std::slice::from_raw_parts(self.memory.cast::<u64>(), SHARED / 8) };
-        let used = memory.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
-        words.extend_from_slice(&memory[..used]);
-        words.into()
-    }
-
-    /// Puts a copy back.
-    pub(crate) fn restore(&self, snapshot: &[u64]) {
-        let mut words = snapshot;
-        let take = |words: &mut &[u64]| {
-            let (first, rest) = words.split_first().expect("a snapshot is whole");
-            *words = rest;
-            *first as usize
-        };
-        for process in &self.processes {
-            let kind = take(&mut words);
-            match kind {
-                1 => process.state.set(State::Done),
-                2 => process.state.set(State::Dead),
-                5 => {
-                    process.state.set(State::Doomed);
-                    process.watched.set(take(&mut words));
-                }
-                _ => {
-                    let asleep = [take(&mut words), take(&mut words)];
-                    process.state.set(if kind == 4 { State::Asleep(asleep) } else { State::Ready });
-                    process.wake.set(take(&mut words));
-                    process.alone.set(take(&mut words) == 1);
-                    process.watched.set(take(&mut words));
-                    process.held.iter().for_each(|held| held.set(take(&mut words)));
-                    let len = take(&mut words);
-                    let (live, rest) = words.split_at(len);
-                    process.fiber.borrow_mut().restore(live);
-                    words = rest;
-                }
-            }
-        }
-        // SAFETY: as in `save`, and no reference to it is in use but to atomics.
-        let memory = unsafe { std::slice::from_raw_parts_mut(self.memory.cast::<u64>(), SHARED / 8) };
-        memory[..words.len()].copy_from_slice(words);
-        memory[words.len()..].fill(0);
+    /// What the last panic of a process said.
+    pub(crate) fn failure(&self) -> String {
+        self.failure.borrow().clone().unwrap_or_else(|| "a panic".to_owned())
     }
 }
 
-const TIMED_OUT: usize = 100;
-
-fn number(process: usize) -> u32 {
-    process as u32 + 1
+/// Keeps panics of processes, which are results, from being told as they happen.
+fn hush() {
+    static HUSHED: Once = Once::new();
+    HUSHED.call_once(|| {
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !world().is_running.get() {
+                tell(panic);
+            }
+        }));
+    });
 }
 
 /// What every fiber runs.
 extern "sysv64" fn run() -> ! {
     let world = world();
+    let mut end = Request::Done;
     if let Some(program) = world.program.get()
-        && let Err(panic) = catch_unwind(AssertUnwindSafe(|| program(world.running.get())))
+        && let Err(panic) = catch_unwind(AssertUnwindSafe(|| program(world.process.get())))
     {
         let message = panic.downcast_ref::<String>().map(String::as_str);
         let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-        *world.failure.borrow_mut() = Some(format!("process {}: {message}", world.running.get()));
+        *world.failure.borrow_mut() = Some(message.to_owned());
+        end = Request::Panicked;
     }
     loop {
-        world.processes[world.running.get()].state.set(State::Done);
+        world.request.set(end);
         leave();
-    }
-}
-
-impl World {
-    fn current(&self) -> &Process {
-        &self.processes[self.running.get()]
     }
 }
 
 impl Machine for World {
-    fn step(&self) {
+    fn act(&self, action: Action) -> Option<u64> {
         // The check at the end of a model looks at memory without being a process.
-        if self.running.get() != usize::MAX {
-            self.current().alone.set(false);
-            leave();
+        if !self.is_running.get() {
+            return None;
         }
-    }
-
-    fn step_alone(&self) {
-        if self.running.get() != usize::MAX {
-            self.current().alone.set(true);
-            leave();
-        }
-    }
-
-    fn wait(&self, words: &[(usize, u32)]) -> Wake {
-        self.step();
-        if words.iter().any(|(address, expected)| self.word(*address).get() != *expected) {
-            return Wake::Changed;
-        }
-        let mut asleep = [0; 2];
-        for (asleep, (address, _)) in asleep.iter_mut().zip(words) {
-            *asleep = *address;
-        }
-        self.current().state.set(State::Asleep(asleep));
+        self.request.set(Request::Do(action));
         leave();
-        match self.current().wake.replace(0) {
-            TIMED_OUT => Wake::TimedOut,
-            index => Wake::Woken(index),
-        }
-    }
-
-    fn wake(&self, address: usize, count: u32, change: Option<Change>) -> usize {
-        self.step();
-        if let Some(change) = change {
-            let word = self.word(address);
-            word.set(change.apply(word.get()));
-        }
-        self.wake_sleepers(address, count)
+        Some(self.learned.get())
     }
 
     fn id(&self) -> u64 {
-        u64::from(number(self.running.get())) | 7 << 32
-    }
-
-    fn is_alive(&self, id: u64) -> bool {
-        let number = (id & NUMBER) as usize;
-        number
-            .checked_sub(1)
-            .and_then(|at| self.processes.get(at))
-            .is_some_and(|process| process.state.get() != State::Dead)
-    }
-
-    fn watched(&self) -> &Cell<usize> {
-        &self.current().watched
+        id(self.process.get())
     }
 
     fn held(&self) -> &Held {
-        &self.current().held
+        &self.held
     }
 }

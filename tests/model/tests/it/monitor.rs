@@ -1,11 +1,10 @@
 //! The wait cell and the monitor, with kills at every step.
-#![cfg(all(multiproc_model, target_arch = "x86_64", target_os = "linux"))]
 
 use multiproc_core::Deadline;
-use multiproc_model::{Explorer, shared};
+use multiproc_model::{Explorer, Trouble, is_full, say, shared};
 use multiproc_sync::raw::Monitor;
 
-/// Processes 1 and above each take one of what process 0 puts there; who takes it off waits while there is none.
+/// The first processes each add to a number; the others each take one off, and wait while there is none.
 fn put() {
     let monitor: &Monitor = shared();
     let entered = monitor.enter();
@@ -25,9 +24,10 @@ fn take() {
     }
 }
 
-fn explore(putters: usize, takers: usize, operations: usize, kills: usize) {
+fn explore(putters: usize, takers: usize, operations: usize, trouble: impl Into<Trouble>) {
+    let trouble = trouble.into();
     let figures = Explorer::new(putters + takers)
-        .kills(kills)
+        .trouble(trouble)
         .time_outs()
         .explore(
             move |process| {
@@ -42,7 +42,9 @@ fn explore(putters: usize, takers: usize, operations: usize, kills: usize) {
             },
         )
         .unwrap_or_else(|failure| panic!("{failure}"));
-    println!("monitor: {putters} + {takers}, {operations} operations, {kills} kills: {figures:?}");
+    say(format_args!(
+        "wait word: {putters} put, {takers} take, {operations} operations, {trouble}: {figures}"
+    ));
     assert!(figures.complete);
 }
 
@@ -53,4 +55,18 @@ fn nobody_waits_beside_what_was_put() {
     explore(1, 1, 1, 1);
     explore(2, 1, 1, 0);
     explore(1, 2, 1, 1);
+}
+
+#[test]
+fn three_processes_two_operations_two_kills() {
+    explore(2, 1, 2, 2);
+    if is_full() {
+        explore(1, 2, 2, 2);
+    }
+}
+
+#[test]
+fn nobody_is_taken_for_dead() {
+    explore(1, 2, 1, Trouble { pauses: 2, ..0.into() });
+    explore(1, 2, 1, Trouble { kills: 1, pauses: 1, slow_deaths: true });
 }

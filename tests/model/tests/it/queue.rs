@@ -1,9 +1,8 @@
 //! The queue, with kills at every step: nothing accepted is lost, nothing comes twice, nobody hangs.
-#![cfg(all(multiproc_model, target_arch = "x86_64", target_os = "linux"))]
 
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
-use multiproc_model::{End, Explorer, shared, unless_full};
+use multiproc_model::{End, Explorer, say, shared, unless_full};
 use multiproc_queue::ring::{
     Broken, Control, Fault, Memory, OutOfMemory, PutFault, Record, Ring, Shape, Sink,
 };
@@ -169,9 +168,9 @@ fn explore(producers: usize, consumers: usize, operations: usize, capacity: u32,
         .begin(move || ring(capacity).prepare().unwrap())
         .explore(program, check)
         .unwrap_or_else(|failure| panic!("{failure}"));
-    println!(
-        "queue: {producers} + {consumers}, {operations} operations, capacity {capacity}, {kills} kills: {figures:?}"
-    );
+    say(format_args!(
+        "queue: {producers} + {consumers}, {operations} operations, capacity {capacity}, {kills} kills: {figures}"
+    ));
 }
 
 #[test]
@@ -288,7 +287,7 @@ fn play(parts: &'static [Part], capacity: u32, kills: usize, limit: usize) {
         explorer = explorer.time_outs();
     }
     let figures = explorer.explore(program, check).unwrap_or_else(|failure| panic!("{parts:?}: {failure}"));
-    println!("queue: {parts:?}, capacity {capacity}, {kills} kills: {figures:?}");
+    say(format_args!("queue: {parts:?}, capacity {capacity}, {kills} kills: {figures}"));
     assert!(figures.complete || limit < usize::MAX);
 }
 

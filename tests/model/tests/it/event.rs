@@ -1,8 +1,6 @@
 //! Events, with kills at every step.
-#![cfg(all(multiproc_model, target_arch = "x86_64", target_os = "linux"))]
-#![cfg_attr(multiproc_model, expect(clippy::print_stdout, reason = "says what was tried"))]
 
-use multiproc_model::{Explorer, shared};
+use multiproc_model::{Explorer, say, shared};
 use multiproc_sync::Event;
 
 #[derive(Clone, Copy)]
@@ -31,7 +29,7 @@ fn explore(program: &'static [&'static [Do]], kills: usize) {
             |end| if shared::<Event>().is_set() { end.nobody_sleeps() } else { Ok(()) },
         )
         .unwrap_or_else(|failure| panic!("{failure}"));
-    println!("event: {} processes, {kills} kills: {figures:?}", program.len());
+    say(format_args!("event: {} processes, {kills} kills: {figures}", program.len()));
     assert!(figures.complete);
 }
 

@@ -1,10 +1,9 @@
 //! One producer and one consumer without locks, each of which may leave or be killed at every step.
-#![cfg(all(multiproc_model, target_arch = "x86_64", target_os = "linux"))]
 
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
 use multiproc_core::sync::thread::is_alive;
-use multiproc_model::{End as Outcome, Explorer, shared};
+use multiproc_model::{End as Outcome, Explorer, say, shared};
 use multiproc_queue::ring::{
     Broken, Control, End, Fault, Memory, OutOfMemory, Peers, Record, Ring, Shape, Sink,
 };
@@ -53,7 +52,7 @@ impl<const ALONE: bool> Peers for Other<ALONE> {
     fn are_gone(&self) -> bool {
         // Acquire, as system calls are fences; one step, as the kernel's look is.
         shared::<World>().closed[self.0 as usize].load(Ordering::Acquire) != 0
-            || !is_alive(self.0 + 1 | 7 << 32)
+            || !is_alive(multiproc_model::id(self.0 as usize))
     }
 }
 
@@ -153,9 +152,9 @@ fn explore<const ALONE: bool>(puts: u64, gets: u64, capacity: u32, kills: usize,
     let explorer = Explorer::new(2).kills(kills).begin(move || ring(capacity).prepare().unwrap());
     let explorer = if bounded { explorer.time_outs() } else { explorer };
     let figures = explorer.explore(program, check).unwrap_or_else(|failure| panic!("{failure}"));
-    println!(
-        "one to one: alone {ALONE}, {puts} puts, {gets} gets, capacity {capacity}, {kills} kills, bounded {bounded}: {figures:?}"
-    );
+    say(format_args!(
+        "one to one: alone {ALONE}, {puts} puts, {gets} gets, capacity {capacity}, {kills} kills, bounded {bounded}: {figures}"
+    ));
     assert!(figures.complete);
 }
 
