@@ -1,5 +1,10 @@
 //! Connections between processes.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "helpers of tests may panic as tests do, and say what they skip"
+)]
 
 /// Messages of all sizes, from several threads.
 mod messages;
