@@ -57,8 +57,8 @@ struct Handed {
 
 /// A value that no half-made object has.
 const WHOLE: u64 = 0x5eed;
-/// Not quite two pages of it.
-const LEN: usize = 8000;
+/// So many bytes of it: each is an instruction or more to kill at.
+const LEN: usize = 40;
 
 impl Handed {
     fn new(act: Act) -> Result<Handed, Box<dyn Error>> {

@@ -188,11 +188,14 @@ impl Weather for Meeting {
     }
 
     fn work(&self, who: usize, over: &Over) -> bool {
+        // VISITS: SeqCst, here and below: partner of the same in other workers, so that all see one order of arrivals.
         let visits = || self.visits.each_ref().map(|visits| visits.load(Ordering::SeqCst));
         let before = visits();
+        // VISITS: SeqCst, as above.
         self.visits[who].store((before[who] + 1) | 1, Ordering::SeqCst);
         let result = self.barrier.wait();
         let after = visits();
+        // VISITS: SeqCst, as above.
         self.visits[who].fetch_add(1, Ordering::SeqCst);
         let Ok(result) = result else {
             if !over.is_so() && self.barrier.is_broken() {
