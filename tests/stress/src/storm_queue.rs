@@ -24,6 +24,8 @@ const WORKERS: usize = 4;
 const APART: u64 = 400;
 /// How many are killed in a round.
 const ROUND: u64 = 150;
+/// How long nothing may go on: on a busy machine one is killed before it has come to anything, and so is the next.
+const STILL: Duration = Duration::from_secs(5);
 /// How much a producer does in its life at most, so that there is room for that in the books.
 const LIFE: usize = 600;
 /// How many are killed if nobody says how long it may take.
@@ -131,7 +133,7 @@ fn round<W: Leasing>(
         storm.stall = storm.stall.max(stood.elapsed());
         if done != seen {
             (seen, stood) = (done, Watch::new());
-        } else if stood.elapsed() > HANG {
+        } else if stood.elapsed() > STILL {
             return Err(format!("nobody went on after {done} operations, {} messages in it", line.way.len()));
         }
     }
@@ -174,7 +176,7 @@ impl Crew {
             match os::wait(pid, HANG / 1000) {
                 Some(Change::Exited(0)) => return Ok(()),
                 Some(end) => return Err(format!("a worker failed: {end:?}")),
-                None if watch.elapsed() < HANG => {}
+                None if watch.elapsed() < STILL => {}
                 None => {
                     self.workers[who] = Some(pid);
                     let whose = if who < PRODUCERS { "a producer" } else { "a consumer" };
