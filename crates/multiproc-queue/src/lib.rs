@@ -68,6 +68,7 @@ mod channel;
 mod depot;
 #[cfg(not(any(loom, multiproc_model)))]
 mod error;
+#[cfg(not(any(loom, multiproc_model)))]
 mod kept;
 #[cfg(not(any(loom, multiproc_model)))]
 mod lease;
