@@ -218,7 +218,9 @@ impl<F: Fn()> Explorer<F> {
             let figures = Figures { elapsed: began.elapsed(), ..search.figures };
             match result {
                 Ok(()) if figures.complete || now.limit == plan.limit => {
-                    tables.iter_mut().for_each(|table| table.confirm(&mut live));
+                    if is_merged {
+                        tables.iter_mut().for_each(|table| table.confirm(&mut live));
+                    }
                     if !live.differs {
                         return Ok(figures);
                     }

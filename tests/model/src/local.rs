@@ -133,6 +133,11 @@ impl Live {
         self.learned += 1;
     }
 
+    /// How many words are known to be live.
+    fn words(&self) -> usize {
+        self.sites.values().map(BTreeSet::len).sum()
+    }
+
     /// Tells whether enough was learned since the search is known to be in vain.
     pub(crate) fn is_over(&self) -> bool {
         self.since >= ENOUGH
@@ -431,8 +436,9 @@ impl Table {
                 let came_to = self.world.advance(self.process, &other, learned);
                 let expected = self.run(live, one, learned);
                 if live.key(&came_to, live.site(&came_to)) != self.key(live, expected) {
-                    live.differs = true;
+                    let known = live.words();
                     self.tell_apart_from(live, one, &other, learned);
+                    live.differs |= live.words() > known;
                 }
             }
         }
