@@ -183,3 +183,27 @@ fn an_emptied_queue_gives_memory_back() {
         }
     });
 }
+
+/// Nobody is told that there is nothing, or no room, only because another one is between two of its steps.
+#[test]
+fn what_is_tried_is_not_refused_for_a_lock_that_is_held() {
+    isolated(|| {
+        let queue = Queue::<u32>::unbounded().unwrap();
+        let takers: Vec<_> = (0..3)
+            .map(|_| {
+                let queue = queue.clone();
+                std::thread::spawn(move || {
+                    for number in 0..20_000 {
+                        queue.try_put(number).unwrap();
+                        // It was just put, and each puts before it takes: there is one for everybody.
+                        queue.try_get().unwrap();
+                    }
+                })
+            })
+            .collect();
+        for taker in takers {
+            taker.join().unwrap();
+        }
+        assert!(queue.is_empty());
+    });
+}

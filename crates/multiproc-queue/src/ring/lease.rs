@@ -19,7 +19,7 @@
 //! and what is done by publishing the head as it is. Killed in between, the next look of a sleeper finds it.
 
 use super::memory::Cursor;
-use super::peers::politely;
+use super::peers::{lock, politely};
 use super::take::Sink;
 use super::{Broken, Fault, Memory, Position, Ring};
 use multiproc_core::Deadline;
@@ -124,7 +124,7 @@ impl<M: Memory> Ring<M> {
 
     /// Takes the head's lock, and makes of the table what it was before a death.
     pub(super) fn lock_head(&self, deadline: Deadline) -> Option<Locked> {
-        let locked = self.memory.control().head.lock.lock(deadline)?;
+        let locked = lock(&self.memory.control().head.lock, deadline)?;
         if locked.acquired == Acquired::OwnerDied {
             self.settle();
         }

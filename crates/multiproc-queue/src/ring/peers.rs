@@ -2,6 +2,7 @@ use super::{Memory, Ring};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::Ordering;
 use multiproc_core::sync::futex;
+use multiproc_sync::raw::{Lock, Locked};
 use std::time::Duration;
 
 /// Who else uses the ring.
@@ -40,6 +41,21 @@ const POLITE: Duration = Duration::from_millis(100);
 /// Until when who only wakes others waits for a lock. In a model there is no time.
 pub(super) fn politely() -> Deadline {
     if cfg!(multiproc_model) { Deadline::NEVER } else { Deadline::after(POLITE) }
+}
+
+/// How long a lock is waited for although the time is up.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// Takes a lock by a deadline, or a little later: nobody can tell whether there is a message, or room, while another
+/// process is between two of its steps. Only an owner that was stopped there is not waited for.
+#[inline]
+pub(super) fn lock(lock: &Lock, deadline: Deadline) -> Option<Locked> {
+    lock.lock(deadline).or_else(|| lock_late(lock))
+}
+
+#[cold]
+fn lock_late(lock: &Lock) -> Option<Locked> {
+    if cfg!(multiproc_model) { None } else { lock.lock(Deadline::after(GRACE)) }
 }
 
 impl<M: Memory> Ring<M> {

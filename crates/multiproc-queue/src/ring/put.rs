@@ -1,4 +1,5 @@
 use super::memory::{Cursor, next, set_next, set_turn, turn};
+use super::peers::lock;
 use super::{Anyone, Broken, Memory, OutOfMemory, Peers, Position, Ring};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::Ordering;
@@ -177,7 +178,7 @@ impl<M: Memory> Ring<M> {
                 }
                 result
             } else {
-                let Some(locked) = control.tail.lock.lock(deadline) else { return fail(Fault::TimedOut) };
+                let Some(locked) = lock(&control.tail.lock, deadline) else { return fail(Fault::TimedOut) };
                 let result = self.fill(&records[done..], locked.acquired);
                 control.tail.lock.unlock(locked);
                 result
