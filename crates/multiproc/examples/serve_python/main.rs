@@ -89,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = Pool::new(2)?;
     let mut client = match address {
         Some(_) => {
-            println!("echo {hex} | python3 {CLIENT} {}", listener.address());
+            writeln!(io::stdout(), "echo {hex} | python3 {CLIENT} {}", listener.address())?;
             None
         }
         None => {
