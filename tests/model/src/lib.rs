@@ -8,15 +8,15 @@
 //! should have been ended by a wake-up is found as a state in which nobody can go on. Where a protocol relies on the
 //! bound, the model says so (`time_outs`), and lets sleeps end in such states only.
 //!
-//! [`Explorer`] visits every state that can be reached, depth first, and remembers them by numbers of 64 bits (two of
+//! `Explorer` visits every state that can be reached, depth first, and remembers them by numbers of 64 bits (two of
 //! 10 million states have the same one with a probability of one in 400 000). A state is the shared memory, and of
 //! each process what it remembers and what the kernel knows of it.
 //!
 //! # Stopped, or dead, or not yet seen to be dead
 //!
 //! A process may be stopped for any time: nothing makes it take its next step. What makes others doubt it is that their
-//! bounded sleeps end meanwhile; [`Trouble::pauses`] lets so many of them end at any moment, and the models assert that
-//! nobody is taken for dead then. With [`Trouble::slow_deaths`] time passes between what the kernel does for a dead
+//! bounded sleeps end meanwhile; `Trouble::pauses` lets so many of them end at any moment, and the models assert that
+//! nobody is taken for dead then. With `Trouble::slow_deaths` time passes between what the kernel does for a dead
 //! process (it rings, it marks the lock) and the moment when others can see that it is dead.
 //!
 //! # What makes it fast, and why nothing is lost by it

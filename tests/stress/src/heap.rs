@@ -2,7 +2,7 @@
 //!
 //! The C library's allocator takes another way each time, which depends on all that was done with it before: so would
 //! the paths that are stepped, and a place in one would be another instruction in the next. This one takes a block
-//! that was given back, or the next piece of a large one; after [`start_afresh`] always the latter.
+//! that was given back, or the next piece of a large one; after `start_afresh` always the latter.
 //!
 //! # Safety
 //!
@@ -21,7 +21,7 @@ const LONGEST: usize = 1 << 16;
 const CLASSES: usize = (LONGEST / SHORTEST).ilog2() as usize + 1;
 /// What is got from the system at once.
 const PIECE: usize = 1 << 20;
-/// Where blocks begin after [`start_afresh`]: at the same place of a page.
+/// Where blocks begin after `start_afresh`: at the same place of a page.
 const PAGE: usize = 4096;
 
 /// The allocator.
