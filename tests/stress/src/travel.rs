@@ -232,8 +232,8 @@ mod tests {
         let way = Way::new(addresses, vec![5]);
         assert_eq!(way.ride(0, 24), Some(Ride { address: 10, times: 1, ends: 24 }));
         assert_eq!(way.ride(0, 2), None);
-        // Neither the eighth time nor the first one and the walk from there is cheaper.
-        assert_eq!(way.ride(0, 3 + 14), None);
+        // The seventh time costs more than the first one and the walk from there.
+        assert_eq!(way.ride(0, 3 + 14), Some(Ride { address: 8, times: 1, ends: 4 }));
         assert_eq!(way.stop(0, 20), 5);
         assert_eq!(way.stop(5, 20), 5);
         assert_eq!(way.stop(6, 20), 20);
