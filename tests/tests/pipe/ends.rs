@@ -103,8 +103,10 @@ fn headers_that_make_no_sense() {
 
 /// Sends as fast as it can, and never stops by itself.
 fn flood(writer: PipeWriter<Bytes>) {
+    // Made once: else most of its time is spent between messages, and few kills hit one.
+    let bytes = Bytes::patterned(300_000);
     loop {
-        writer.send(Bytes::patterned(300_000)).unwrap();
+        writer.send(bytes.clone()).unwrap();
     }
 }
 
@@ -115,9 +117,11 @@ fn a_sender_killed_anywhere_leaves_whole_messages_and_then_the_end() {
         for round in 0..100u64 {
             let (reader, writer) = one_way().unwrap();
             let child = Process::builder().start_method(method).daemon(true).spawn(writer, flood).unwrap();
+            // However long the start takes.
+            assert!(reader.recv().unwrap().is_patterned(300_000));
             thread::scope(|scope| {
                 let killer = scope.spawn(|| {
-                    let at = Instant::now() + Duration::from_micros(500 + round * 7919 % 3000);
+                    let at = Instant::now() + Duration::from_micros(round * 7919 % 3000);
                     while Instant::now() < at {
                         thread::yield_now();
                     }
