@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::metadata::Workspace;
 use crate::shell::{Result, cargo, root, run, succeeds};
-use crate::{bench, docs, sanitize, stress, test, tidy};
+use crate::{bench, docs, stress, test, tidy};
 
 type Gate = fn(&Workspace) -> Result<Outcome>;
 
@@ -31,7 +31,6 @@ const GATES: &[(&str, Gate)] = &[
     ("deny", deny),
     ("test", |_| test::debug().map(Outcome::Tested)),
     ("test-release", |_| test::release().map(Outcome::Tested)),
-    ("sanitize", sanitize),
     ("stress", |_| stress::bounded().map(|()| Outcome::Passed)),
     ("bench-smoke", |_| bench::command(&["--smoke".to_owned()]).map(|()| Outcome::Passed)),
 ];
@@ -157,13 +156,6 @@ fn model(workspace: &Workspace) -> Result<Outcome> {
     command.env("RUSTFLAGS", "--cfg multiproc_model -D warnings");
     run(command)?;
     Ok(Outcome::Passed)
-}
-
-fn sanitize(workspace: &Workspace) -> Result<Outcome> {
-    match sanitize::missing() {
-        Some(missing) => Ok(Outcome::Skipped(missing)),
-        None => sanitize::all(workspace).map(Outcome::Tested),
-    }
 }
 
 fn aarch64(_: &Workspace) -> Result<Outcome> {
