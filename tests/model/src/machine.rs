@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "gives words of memory the types that the code under test has for them")]
 
 use crate::fiber::{Stack, leave};
-use multiproc_core::sync::model::{Action, Held, Machine, run_on};
+use multiproc_core::sync::model::{Access, Action, Held, Machine, Modify, run_on};
 use multiproc_core::sync::thread::NUMBER;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -180,6 +180,14 @@ impl Machine for World {
         // The check at the end of a model looks at memory without being a process.
         if !self.is_running.get() {
             return None;
+        }
+        if std::thread::panicking() {
+            // A panic is the end of its process; what unwinding drops must not be done twice, so it goes on at once, with
+            // answers that let it.
+            return Some(match action {
+                Action::Access(Access { change: Modify::Exchange { current, .. }, .. }) => current,
+                _ => 0,
+            });
         }
         self.request.set(Request::Do(action));
         leave();

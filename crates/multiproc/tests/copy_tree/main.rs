@@ -198,12 +198,12 @@ fn a_file_that_changes_meanwhile_is_an_error() {
 #[test]
 fn verify_finds_a_copy_that_differs() {
     let tree = Tree::new();
-    tree.sparse("damaged", 2048 * MIB, &[]);
+    tree.sparse("damaged", 1024 * MIB, &[]);
     tree.file("sound", b"sound", 0o644);
     let run = tree.start(&["--verify"]);
     let partial = tree.wait_for_partial();
     // In the last range and in a hole, which the copier leaves alone.
-    File::options().write(true).open(partial).unwrap().write_all_at(b"!", 2048 * MIB - 1).unwrap();
+    File::options().write(true).open(partial).unwrap().write_all_at(b"!", 1024 * MIB - 1).unwrap();
     let said = run.finish();
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("damaged: the copy differs from its source"), "{said:?}");

@@ -16,5 +16,10 @@ mod rwlock;
 mod semaphore;
 
 // Rings.
+mod channel;
+mod handles;
+mod leases;
+mod parts;
 mod queue;
+mod ring;
 mod spsc;

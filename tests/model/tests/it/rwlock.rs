@@ -69,15 +69,12 @@ fn one_writes_and_one_reads() {
     explore(1, 1, 1, 1);
 }
 
-// The checker itself crashes in some of these: its fibers' stacks are not put back as they were. Only full runs try them
-// until that is found.
-
 #[test]
 fn three_processes() {
+    explore(1, 2, 1, 0);
+    explore(1, 2, 1, 1);
+    explore(2, 1, 1, 1);
     if is_full() {
-        explore(1, 2, 1, 0);
-        explore(1, 2, 1, 1);
-        explore(2, 1, 1, 1);
         explore(1, 2, 1, 2);
         explore(2, 1, 1, 2);
         explore(2, 1, 2, 2);
@@ -85,11 +82,12 @@ fn three_processes() {
     }
 }
 
+/// Deaths are seen at once here: what says who is inside asks for that, while the lock goes by the kernel's word.
 #[test]
 fn nobody_is_taken_for_dead() {
+    explore(1, 1, 2, Trouble { pauses: 2, ..0.into() });
+    explore(1, 1, 1, Trouble { kills: 1, pauses: 1, slow_deaths: false });
     if is_full() {
-        explore(1, 1, 2, Trouble { pauses: 2, ..0.into() });
-        explore(1, 1, 1, Trouble { kills: 1, pauses: 1, slow_deaths: true });
-        explore(1, 2, 1, Trouble { kills: 1, pauses: 1, slow_deaths: true });
+        explore(1, 2, 1, Trouble { kills: 1, pauses: 1, slow_deaths: false });
     }
 }

@@ -1,47 +1,14 @@
 //! One producer and one consumer without locks, each of which may leave or be killed at every step.
 
+use crate::ring::{Model, One, World, ring};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
 use multiproc_core::sync::thread::is_alive;
 use multiproc_model::{End as Outcome, Explorer, say, shared};
-use multiproc_queue::ring::{
-    Broken, Control, End, Fault, Memory, OutOfMemory, Peers, Record, Ring, Shape, Sink,
-};
+use multiproc_queue::ring::{End, Fault, Peers, Record, Ring};
 
-const CHUNKS: usize = 3;
-const WORDS: usize = 4;
 const PRODUCER: u64 = 0;
 const CONSUMER: u64 = 1;
-
-#[repr(C)]
-struct World {
-    control: Control,
-    chunks: [[AtomicU64; WORDS]; CHUNKS],
-    /// Whose descriptor was closed by a drop.
-    closed: [AtomicU64; 2],
-    /// How many puts have returned, and what the consumer has got: so many, the last of them that.
-    put: AtomicU64,
-    got: AtomicU64,
-    /// The consumer was told that nothing more comes.
-    ended: AtomicU64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Model;
-
-impl Memory for Model {
-    fn control(&self) -> &Control {
-        &shared::<World>().control
-    }
-
-    fn chunk(&self, index: u32) -> Result<&[AtomicU64], Broken> {
-        shared::<World>().chunks.get(index as usize).map(|chunk| &chunk[..]).ok_or(Broken("no such chunk"))
-    }
-
-    fn allocate(&self, index: u32) -> Result<u32, OutOfMemory> {
-        Ok(index + 1)
-    }
-}
 
 /// The other process, whose descriptor is closed by a drop, or by the kernel when it has died.
 struct Other<const ALONE: bool>(u64);
@@ -56,28 +23,6 @@ impl<const ALONE: bool> Peers for Other<ALONE> {
     }
 }
 
-/// Records of one word, by their value.
-#[derive(Default)]
-struct One(u64);
-
-impl Sink for One {
-    fn begin(&mut self, len: usize, token: Option<u64>) {
-        assert!(len == 8 && token.is_none());
-    }
-
-    fn words(&mut self, words: &[AtomicU64]) {
-        self.0 = words[0].load(Ordering::Relaxed);
-    }
-
-    fn forget(&mut self) {
-        self.0 = 0;
-    }
-}
-
-fn ring(capacity: u32) -> Ring<Model> {
-    Ring::attach(Model, Shape { capacity, max_chunks: CHUNKS as u32, chunk_words: WORDS as u32 })
-}
-
 fn leave<const ALONE: bool>(ring: &Ring<Model>, end: End) {
     shared::<World>().closed[end as usize].store(1, Ordering::Release);
     if ALONE { ring.leave_alone(end, true) } else { ring.leave(end) }
@@ -88,7 +33,7 @@ fn produce<const ALONE: bool>(ring: &Ring<Model>, count: u64) {
         let record = Record { bytes: &value.to_le_bytes(), parcel: None };
         match ring.put_among(&[record], Deadline::NEVER, &Other::<ALONE>(CONSUMER)) {
             // Not a step of its own: the caller knows when `put` has returned.
-            Ok(()) => shared::<World>().put.store(value, Ordering::Relaxed),
+            Ok(()) => shared::<World>().put[0].store(value, Ordering::Relaxed),
             Err(fault) => {
                 assert!(matches!(fault.fault, Fault::Closed), "{fault:?}");
                 break;
@@ -104,8 +49,8 @@ fn consume<const ALONE: bool>(ring: &Ring<Model>, count: u64) {
         let mut one = One::default();
         match ring.take_among(1, Deadline::NEVER, &Other::<ALONE>(PRODUCER), &mut one) {
             Ok(()) => {
-                assert_eq!(one.0, value, "out of order");
-                world.got.store(value, Ordering::Relaxed);
+                assert_eq!(one.value, value, "out of order");
+                world.got[0].store(value, Ordering::Relaxed);
             }
             Err(Fault::Closed) => {
                 world.ended.store(1, Ordering::Relaxed);
@@ -126,7 +71,7 @@ fn explore<const ALONE: bool>(puts: u64, gets: u64, capacity: u32, kills: usize,
     let check = move |end: &Outcome| {
         let world = shared::<World>();
         let of = |word: &AtomicU64| word.load(Ordering::Relaxed);
-        let (put, got) = (of(&world.put), of(&world.got));
+        let (put, got) = (of(&world.put[0]), of(&world.got[0]));
         // The dead one may have put one without having said so.
         let committed = put + u64::from(end.dead[0]);
         if got > committed {
