@@ -1,5 +1,5 @@
-use crate::image::{LIMIT, Memory, Random, Tally, try_all};
-use crate::queue::{HEAD, Item, LOCKS, OWNERS, PLACES, RECORDS, TAIL, item, use_all};
+use crate::image::{LIMIT, Memory, try_all};
+use crate::queue::{HEAD, Item, LOCKS, OWNERS, PLACES, RECORDS, TAIL, finish, item};
 use multiproc_core::codec;
 use multiproc_core::sys::fd::{drop_packet, open_null, packet_pair, pipe, send, socket_pair};
 use multiproc_queue::{Lease, Queue};
@@ -16,18 +16,6 @@ fn prepared() -> (Queue<Item>, Vec<Lease<Item>>, [OwnedFd; 3]) {
     let fds = codec::encode(&queue).unwrap().fds;
     let fds = [0, 1, 2].map(|at: usize| fds[at].try_clone().unwrap());
     (queue, leases, fds)
-}
-
-fn finish(queue: &Queue<Item>, leases: Vec<Lease<Item>>, random: &mut Random, tally: &mut Tally) {
-    for lease in leases {
-        if random.one_in(2) {
-            drop(lease.done())
-        } else {
-            drop(lease)
-        }
-        tally.answer(());
-    }
-    use_all(queue, tally);
 }
 
 #[test]

@@ -112,6 +112,19 @@ fn attached_to() {
     });
 }
 
+/// Ends leases in one way or the other, and does what is left.
+pub(crate) fn finish(queue: &Queue<Item>, leases: Vec<Lease<Item>>, random: &mut Random, tally: &mut Tally) {
+    for lease in leases {
+        if random.one_in(2) {
+            drop(lease.done())
+        } else {
+            drop(lease)
+        }
+        tally.answer(());
+    }
+    use_all(queue, tally);
+}
+
 fn attach_and_use(queue: &Queue<Item>, tally: &mut Tally) {
     let message = codec::encode(queue).unwrap();
     let fds = message.fds.iter().map(|fd| fd.try_clone().unwrap()).collect();
@@ -161,15 +174,7 @@ fn with_leases() {
             let places = [&first[0], &first[1], &first[1], &HEAD, &TAIL, &RECORDS, &OWNERS, &PLACES];
             memory.damage(random, &places.map(Range::clone), &LOCKS);
             tally.watch(|tally| {
-                for lease in leases {
-                    if random.one_in(2) {
-                        drop(lease.done())
-                    } else {
-                        drop(lease)
-                    }
-                    tally.answer(());
-                }
-                use_all(&queue, tally);
+                finish(&queue, leases, random, tally);
                 if random.one_in(2) {
                     queue.close();
                     (0..8).for_each(|_| drop(tally.count(queue.try_lease().map(Lease::done), get_error)));

@@ -7,8 +7,8 @@
 //! - Looking again and again is tried about twice as long as it last took, and half as long after it was in vain.
 //! - Then the core is offered to others. Where that brings what is waited for, looking before it is given up; where it
 //!   is in vain, or others take the core for long, it is not offered for a while.
-//! - One who follows the other record by record takes each other's cache lines away all the time. So it lingers when it
-//!   has found little, where that has brought more.
+//! - Two of whom one follows the other record by record take each other's cache lines away all the time. So one lingers
+//!   when it has found little, where that has brought more.
 //! - Two who wait for each other asleep never learn that they need not. So now and then one looks as long as a sleep
 //!   takes, and the more seldom the more often that was in vain.
 
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// What one process has learned about one kind of wait.
 #[derive(Debug)]
 pub(super) struct Spin {
-    /// How often the next wait looks.
+    /// How many pauses the next wait spends on looking.
     looks: AtomicU32,
     /// How many waits it is until the core is offered again.
     aloof: AtomicU32,
@@ -29,7 +29,7 @@ pub(super) struct Spin {
     in_vain: AtomicU32,
 }
 
-/// So many looks, of some 20 ns each, find out whether things have changed.
+/// So many pauses, of some 20 ns each, find out whether things have changed.
 const FEWEST: u32 = 64;
 /// So many take as long as a sleep and its end.
 const MOST: u32 = 2048;
