@@ -124,7 +124,7 @@ impl<'de> Deserialize<'de> for Remote {
 }
 
 /// Refuses functions that anybody could have forged.
-fn check_trust<E: serde::de::Error>() -> Result<(), E> {
+pub(crate) fn check_trust<E: serde::de::Error>() -> Result<(), E> {
     if codec::is_trusted() {
         return Ok(());
     }
@@ -229,22 +229,22 @@ fn entry<A: Message, R: Message>(
     .unwrap_or_else(|panic| Err(CallError::Panicked(panic)))
 }
 
-fn offset_of(function: *const ()) -> Result<u64, ForeignFunction> {
+pub(crate) fn offset_of(function: *const ()) -> Result<u64, ForeignFunction> {
     image().ok().and_then(|image| image.offset_of(function.addr())).ok_or(ForeignFunction)
 }
 
-fn address_of(offset: u64) -> Option<*const ()> {
+pub(crate) fn address_of(offset: u64) -> Option<*const ()> {
     image().ok()?.address_of(offset).map(std::ptr::with_exposed_provenance)
 }
 
-fn build_hash() -> Result<u64, ForeignFunction> {
+pub(crate) fn build_hash() -> Result<u64, ForeignFunction> {
     let mut hash = Fnv::new();
     hash.write(image().map_err(|_| ForeignFunction)?.build_id().as_bytes());
     Ok(hash.finish())
 }
 
 /// Tells functions of different types apart within one build.
-fn fingerprint<A: 'static, R: 'static>() -> u64 {
+pub(crate) fn fingerprint<A: 'static, R: 'static>() -> u64 {
     let mut hash = Fnv::new();
     (TypeId::of::<A>(), TypeId::of::<R>()).hash(&mut hash);
     hash.finish()

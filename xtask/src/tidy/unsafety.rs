@@ -21,6 +21,7 @@ pub(super) const FILES: &[&str] = &[
     "crates/multiproc-process/src/forked.rs",
     "crates/multiproc-process/src/function.rs",
     "crates/multiproc-process/src/hook.rs",
+    "crates/multiproc-process/src/method.rs",
     "crates/multiproc-shm/src/arena.rs",
     "crates/multiproc-shm/src/bytes.rs",
     "crates/multiproc-shm/src/pool/message.rs",

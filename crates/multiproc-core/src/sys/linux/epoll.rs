@@ -1,10 +1,12 @@
 //! One descriptor that stands for many: readable when any of them is, or when its timer has run out.
 
+use crate::Deadline;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -31,6 +33,17 @@ pub struct Ready {
     pub timer: bool,
 }
 
+/// What [`Poller::wait`] waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The descriptor of that token can be read, or its other side is gone.
+    Token(u64),
+    /// The timer has run out.
+    Timer,
+    /// Nothing has come before the deadline.
+    TimedOut,
+}
+
 impl Poller {
     /// Makes an empty set whose timer is off.
     ///
@@ -52,6 +65,60 @@ impl Poller {
     /// The system's: it is in the set already, cannot be waited for, or there is no memory left.
     pub fn add(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token), EventFlags::IN)?)
+    }
+
+    /// Adds a descriptor that is told of once each time something comes, or its other side goes.
+    ///
+    /// For sets that many threads wait for by [`wait`](Poller::wait): one of them is told. Who is told reads until
+    /// there is less than it asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Poller::add).
+    pub fn add_edge(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token), Self::edge(false))?)
+    }
+
+    /// Says whether a descriptor of [`add_edge`](Poller::add_edge) is told of when it has room to be written to.
+    ///
+    /// One that can be read or written to at the moment is told of again.
+    ///
+    /// # Errors
+    ///
+    /// The system's: it is not in the set.
+    pub fn set_edge(&self, fd: impl AsFd, token: u64, write: bool) -> io::Result<()> {
+        Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(token), Self::edge(write))?)
+    }
+
+    fn edge(write: bool) -> EventFlags {
+        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        if write { flags | EventFlags::OUT } else { flags }
+    }
+
+    /// Waits for one descriptor that is ready; of many threads that wait one is told.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn wait(&self, deadline: Deadline) -> io::Result<Event> {
+        loop {
+            let left = deadline.remaining().and_then(|left| Timespec::try_from(left).ok());
+            let mut events = [MaybeUninit::uninit()];
+            match epoll::wait(&self.epoll, &mut events, left.as_ref()) {
+                Ok((events, _)) => match events.first().map(|event| event.data.u64()) {
+                    Some(TIMER) if super::fd::read(&self.timer, &mut [0; 8]).is_ok() => {
+                        return Ok(Event::Timer);
+                    }
+                    // Somebody else has just seen it.
+                    Some(TIMER) => {}
+                    Some(token) => return Ok(Event::Token(token)),
+                    None if deadline.has_passed() => return Ok(Event::TimedOut),
+                    None => {}
+                },
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Takes a descriptor out again.
@@ -116,7 +183,6 @@ impl AsFd for Poller {
 mod tests {
     use super::super::fd::{self, Interest};
     use super::*;
-    use crate::Deadline;
 
     #[test]
     fn it_tells_who_is_ready_until_it_was_read() {
@@ -146,5 +212,26 @@ mod tests {
         poller.set_timer(Some(Duration::ZERO)).unwrap();
         poller.set_timer(None).unwrap();
         assert!(!poller.ready().unwrap().timer);
+    }
+
+    #[test]
+    fn an_edge_is_told_of_once_each_time() {
+        let poller = Poller::new().unwrap();
+        let (ours, theirs) = fd::socket_pair().unwrap();
+        poller.add_edge(&ours, 5).unwrap();
+        assert_eq!(poller.wait(Deadline::now()).unwrap(), Event::TimedOut);
+        for _ in 0..2 {
+            fd::send(&theirs, &[io::IoSlice::new(b"x")], &[], false).unwrap();
+            assert_eq!(poller.wait(Deadline::NEVER).unwrap(), Event::Token(5));
+            assert_eq!(poller.wait(Deadline::now()).unwrap(), Event::TimedOut);
+        }
+        poller.set_edge(&ours, 5, true).unwrap();
+        assert_eq!(poller.wait(Deadline::NEVER).unwrap(), Event::Token(5));
+        poller.set_edge(&ours, 5, false).unwrap();
+        assert_eq!(poller.wait(Deadline::NEVER).unwrap(), Event::Token(5), "it can still be read");
+        drop(theirs);
+        assert_eq!(poller.wait(Deadline::NEVER).unwrap(), Event::Token(5));
+        poller.set_timer(Some(Duration::ZERO)).unwrap();
+        assert_eq!(poller.wait(Deadline::NEVER).unwrap(), Event::Timer);
     }
 }
