@@ -259,6 +259,13 @@ fn invalid(what: &str) -> FrameError {
 /// What is done without waiting, for those who wait in another way.
 #[cfg(feature = "tokio")]
 impl Socket {
+    /// Reads a message as far as it has come; a time-out says that the stream is empty now.
+    pub(crate) fn try_read(&self) -> Result<Frame, RecvError> {
+        // Never a time-out for a lock that another task holds: whoever got that would wait for more to come, while
+        // enough is there.
+        Ok(self.reading.lock().read(&self.fd, self.max_len(), Deadline::now())?)
+    }
+
     /// Writes a message as far as there is room.
     pub(crate) fn try_write(&self, mut message: Leaving) -> io::Result<Progress> {
         let mut writing = self.writing.lock();

@@ -7,6 +7,9 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Far longer than anything here takes.
+const LONG: Duration = Duration::from_secs(30);
+
 #[test]
 fn the_end_comes_with_the_last_copy() {
     on_both(Limit::default(), |_| {
@@ -90,7 +93,7 @@ fn headers_that_make_no_sense() {
         {
             let (a, b) = pipe::<Bytes, Bytes>().unwrap();
             send(&a, &[IoSlice::new(header)], &[], true).unwrap();
-            let error = b.recv_timeout(Duration::from_secs(30)).unwrap_err();
+            let error = b.recv_timeout(LONG).unwrap_err();
             assert!(!error.is_timeout() && !error.is_eof() && !error.is_torn(), "{header:?}: {error}");
         }
         // A claim alone takes no memory: two gigabytes are announced and never come.
@@ -119,6 +122,13 @@ fn a_sender_killed_anywhere_leaves_whole_messages_and_then_the_end() {
             let child = Process::builder().start_method(method).daemon(true).spawn(writer, flood).unwrap();
             // However long the start takes.
             assert!(reader.recv().unwrap().is_patterned(300_000));
+            let is_amid = round % 4 == 0;
+            if is_amid {
+                // It has begun the next one, and cannot end it: there is no room for all of it.
+                assert!(reader.poll(LONG).unwrap());
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
             thread::scope(|scope| {
                 let killer = scope.spawn(|| {
                     let at = Instant::now() + Duration::from_micros(round * 7919 % 3000);
@@ -136,14 +146,13 @@ fn a_sender_killed_anywhere_leaves_whole_messages_and_then_the_end() {
                         Err(end) => break end,
                     }
                 };
-                assert!(end.is_eof() || end.is_torn(), "{end}");
+                assert!(end.is_torn() || end.is_eof() && !is_amid, "{end}");
                 torn += u32::from(end.is_torn());
                 killer.join().unwrap();
             });
             assert_eq!(child.wait().unwrap().signal(), Some(9));
         }
         println!("{torn} of 100 ends were torn, after {whole} whole messages");
-        assert!(torn > 0, "no kill hit a message: the test tests nothing");
     });
 }
 

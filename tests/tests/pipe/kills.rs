@@ -1,4 +1,5 @@
 //! Kills at random while large messages flow: the survivor is told soon, and never of what was not sent.
+//! `MULTIPROC_KILLS=n` says how many of each kind, 150 if nobody says.
 
 use multiproc_pipe::{Connection, PipeReader, PipeWriter, one_way, pipe};
 use multiproc_process::Process;
@@ -9,7 +10,16 @@ use std::time::{Duration, Instant};
 const LARGE: usize = 8 << 20;
 /// How soon the survivor must know.
 const SOON: Duration = Duration::from_secs(1);
-const KILLS: u64 = 1000;
+
+fn kills() -> u64 {
+    let asked = std::env::var("MULTIPROC_KILLS").ok().and_then(|count| count.parse().ok());
+    asked.unwrap_or(150)
+}
+
+/// Some two seconds on an idle machine for 100 kills.
+fn limit() -> Limit {
+    Limit(Duration::from_secs(60 + kills() / 4))
+}
 
 /// Every message ends in its own number, and begins with it.
 fn message(number: u64) -> Vec<u8> {
@@ -60,9 +70,10 @@ fn kill(child: &Process, round: u64) -> Instant {
 
 #[test]
 fn of_a_sender() {
-    on_fork_server(Limit(Duration::from_secs(240)), || {
+    on_fork_server(limit(), || {
+        let kills = kills();
         let (mut torn, mut whole, mut slowest) = (0, 0, Duration::ZERO);
-        for round in 0..KILLS {
+        for round in 0..kills {
             let (reader, writer) = one_way().unwrap();
             let child = Process::builder().daemon(true).spawn(writer, flood).unwrap();
             thread::scope(|scope| {
@@ -85,19 +96,20 @@ fn of_a_sender() {
             assert_eq!(child.wait().unwrap().signal(), Some(9));
         }
         println!(
-            "figures: {torn} of {KILLS} ends were torn, after {whole} messages; told within {slowest:?}"
+            "figures: {torn} of {kills} ends were torn, after {whole} messages; told within {slowest:?}"
         );
-        assert!(torn > KILLS as u32 / 10, "few kills hit a message: the test tests little");
+        assert!(torn > kills as u32 / 10, "few kills hit a message: the test tests little");
         assert!(slowest < SOON, "{slowest:?}");
     });
 }
 
 #[test]
 fn of_a_receiver() {
-    on_fork_server(Limit(Duration::from_secs(240)), || {
+    on_fork_server(limit(), || {
+        let kills = kills();
         let bytes = message(1);
         let mut slowest = Duration::ZERO;
-        for round in 0..KILLS {
+        for round in 0..kills {
             // Both directions of one connection: the survivor sends and receives.
             let (ours, theirs) = pipe::<Bytes, Bytes>().unwrap();
             let builder = Process::builder().daemon(true);
@@ -125,7 +137,7 @@ fn of_a_receiver() {
             });
             assert_eq!(child.wait().unwrap().signal(), Some(9));
         }
-        println!("figures: {KILLS} receivers were killed; told within {slowest:?}");
+        println!("figures: {kills} receivers were killed; told within {slowest:?}");
         assert!(slowest < SOON, "{slowest:?}");
     });
 }

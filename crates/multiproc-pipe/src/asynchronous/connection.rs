@@ -7,8 +7,8 @@ use crate::socket::{Leaving, Progress, Socket};
 use crate::{Connection, RecvError, SendError};
 use multiproc_core::Message;
 use multiproc_core::codec::Encoded;
+use multiproc_core::sys::socket::Direction;
 use multiproc_core::sys::socket::{self as sys, Connecting};
-use multiproc_core::{Deadline, sys::socket::Direction};
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -190,7 +190,7 @@ impl<S, R> AsyncConnection<S, R> {
 
     async fn read(&self) -> Result<Frame, RecvError> {
         let socket = self.socket.get();
-        let found = attempt(&self.ready, Interest::READABLE, || match socket.read(Deadline::now()) {
+        let found = attempt(&self.ready, Interest::READABLE, || match socket.try_read() {
             Err(error) if error.is_timeout() => Err(io::ErrorKind::WouldBlock.into()),
             result => Ok(result),
         })

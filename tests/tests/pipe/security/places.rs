@@ -3,7 +3,7 @@ use multiproc_core::sys::peer::effective_user;
 use multiproc_pipe::{Address, ConnectOptions, Connection, Listener, connect};
 use multiproc_tests::{Limit, isolated, isolated_in_role, role_command};
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -99,6 +99,8 @@ fn another_users_listener_gets_no_answer() {
         let question = [super::CHALLENGE, b"{sha256}", &[9; 40]].concat();
         let asked = super::put(&mut stream, &question);
         assert!(asked.is_err() || super::get(&mut stream).is_err(), "it was answered");
+        // The name is taken for as long as it is asked for.
+        io::stdin().read_line(&mut String::new()).unwrap();
     }
     isolated_in_role(Limit::default(), thief, || {
         if !is_root() {
@@ -106,14 +108,15 @@ fn another_users_listener_gets_no_answer() {
         }
         let at = open_place();
         let mut command = role_command();
-        let mut child =
-            command.uid(NOBODY).gid(NOBODY).env(PLACE, name(&at)).stdout(Stdio::piped()).spawn().unwrap();
+        command.uid(NOBODY).gid(NOBODY).env(PLACE, name(&at)).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         while !lines.next().unwrap().unwrap().ends_with("ready") {}
         let error = connect::<u8, u8>(&at, KEY).unwrap_err();
         assert!(error.is_stranger() && error.to_string().contains("65534"), "{error}");
         let error = Listener::bind(&at, KEY).unwrap_err();
         assert!(error.is_in_use(), "{error}");
+        drop(child.stdin.take());
         lines.for_each(drop);
         assert!(child.wait().unwrap().success());
     });
