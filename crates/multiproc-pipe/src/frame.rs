@@ -48,6 +48,38 @@ pub fn write(socket: impl AsFd, body: &[u8], fds: &[BorrowedFd<'_>], wait: bool)
     outgoing.advance(socket, body, fds, wait).map_err(|error| outgoing.give_up(socket, error))
 }
 
+/// How many bytes the header of most frames has.
+pub const HEADER: usize = 4;
+
+/// Writes one frame, as [`write()`] does, whose header is put into the first [`HEADER`] bytes of `framed`; waits for room.
+///
+/// # Errors
+///
+/// As [`write()`].
+///
+/// # Panics
+///
+/// `framed` has no room for a header.
+pub fn write_framed(socket: impl AsFd, framed: &mut [u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let socket = socket.as_fd();
+    let length = framed.len() - HEADER;
+    if length > SHORT || !fds.is_empty() {
+        return write(socket, &framed[HEADER..], fds, true);
+    }
+    framed[..HEADER].copy_from_slice(&(length as u32).to_be_bytes());
+    // One piece of memory: cheaper for the kernel than a message of two.
+    let sent = match socket::send_bytes(socket, framed) {
+        Ok(sent) if sent == framed.len() => return Ok(()),
+        Ok(sent) => sent,
+        // A socket that somebody made non-blocking.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        Err(error) => return Err(error),
+    };
+    let mut outgoing = Outgoing { sent, ..Outgoing::new(length, 0)? };
+    let rest = outgoing.advance(socket, &framed[HEADER..], &[], true);
+    rest.map_err(|error| outgoing.give_up(socket, error))
+}
+
 /// A frame on its way out, which knows how much of it has gone.
 ///
 /// The body and the descriptors are passed with each step, and must be the same each time.

@@ -1,3 +1,4 @@
+use crate::error::SendKind;
 use crate::frame::{self, Filled, Frame, FrameError, Outgoing, Reader};
 use crate::{RecvError, SendError};
 use multiproc_core::Deadline;
@@ -103,23 +104,33 @@ impl Socket {
     }
 
     pub(crate) fn send<T: Message>(&self, value: T) -> Result<(), SendError<T>> {
-        match self.encode(&value) {
-            Err(error) => Err(SendError::new(value, error)),
-            Ok(Encoded { bytes, fds }) => {
-                let fds: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.as_fd()).collect();
-                self.write(&bytes, &fds).map_err(|error| SendError::new(value, error))
-            }
-        }
+        let result = codec::with_encoder(|encoder| {
+            encoder.bytes().extend([0; frame::HEADER]);
+            encoder.encode(&value)?;
+            let fds = encoder.take_fds();
+            self.check_handles(&fds)?;
+            let fds: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.as_fd()).collect();
+            let mut writing = self.writing.lock();
+            self.finish_begun(&mut writing, true)?;
+            Ok(frame::write_framed(&self.fd, encoder.bytes(), &fds)?)
+        });
+        result.map_err(|kind: SendKind| SendError::new(value, kind))
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn encode<T: Message>(&self, value: &T) -> Result<Encoded, codec::EncodeError> {
         let message = codec::encode_message(value)?;
-        if self.nature.is_inet && !message.fds.is_empty() {
+        self.check_handles(&message.fds)?;
+        Ok(message)
+    }
+
+    fn check_handles(&self, fds: &[Arc<OwnedFd>]) -> Result<(), codec::EncodeError> {
+        if self.nature.is_inet && !fds.is_empty() {
             return Err(ser::Error::custom(
                 "handles do not travel over TCP: send what they hold, or connect by a path on the same machine",
             ));
         }
-        Ok(message)
+        Ok(())
     }
 
     pub(crate) fn write(&self, body: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -152,6 +152,7 @@ impl Encoder {
     #[inline]
     pub fn clear(&mut self) {
         self.serializer.out.clear();
+        self.serializer.fds.clear();
         if self.serializer.out.capacity() > LARGEST_KEPT {
             self.serializer.out = Vec::new();
         }

@@ -26,6 +26,7 @@ mod de;
 mod encode;
 mod error;
 mod handle;
+mod kept;
 mod limits;
 mod ser;
 mod varint;
@@ -34,6 +35,7 @@ pub use de::{decode, decode_into, decode_with};
 pub use encode::{Encoded, Encoder, encode, encode_message};
 pub use error::{DecodeError, EncodeError};
 pub use handle::{Carried, is_trusted};
+pub use kept::with_encoder;
 pub use limits::Limits;
 
 /// What can travel to another process: any serde type that owns its data.

@@ -3,7 +3,9 @@
 use super::fd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::net::addr::SocketAddrArg;
-use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, sockopt,
+};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -209,6 +211,16 @@ pub fn shutdown(socket: impl AsFd, direction: Direction) -> io::Result<()> {
         Direction::Both => Shutdown::Both,
     };
     Ok(rustix::net::shutdown(socket, how)?)
+}
+
+/// Writes bytes to a socket, at least one, and waits for room; tells how many went.
+///
+/// # Errors
+///
+/// `BrokenPipe` where the peer is gone, never a signal; `WouldBlock` where the socket never waits and has no room; the
+/// system's.
+pub fn send_bytes(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::io::retry_on_intr(|| rustix::net::send(socket.as_fd(), bytes, SendFlags::NOSIGNAL))?)
 }
 
 /// Reads bytes from a socket; descriptors that come along are closed by the kernel.
