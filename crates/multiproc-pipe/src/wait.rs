@@ -7,7 +7,8 @@ use std::time::Duration;
 /// Waits until one of several objects is ready, and gives the places of those that are.
 ///
 /// Everything with a descriptor can take part: connections (a message or the end of the stream), processes (their
-/// end), sockets, files. `None` waits for ever; an empty answer is the time-out.
+/// end), listeners, sockets, files; queues and events by the descriptor that their `readiness` makes. `None` waits for
+/// ever; an empty answer is the time-out.
 ///
 /// # Errors
 ///

@@ -38,6 +38,13 @@
 //! receivers in any number, and who waits learns it when nobody is left at the other end, whether dropped or killed.
 //! `spsc` makes one with a single sender and a single receiver, which need no lock.
 //!
+//! # Waiting for several things, and in async code
+//!
+//! `readiness` of a queue or of a receiving end is a descriptor that is readable while there is something to get, so
+//! that one `wait` covers it and connections, processes and sockets. `get_async`, `put_async`, `recv_async` and
+//! `send_async` are awaited, in whatever runtime. One thread per process sleeps on behalf of all that wait in these
+//! ways, while there are any; nobody else pays for it.
+//!
 //! # What waiting costs
 //!
 //! Who finds nothing looks again for a moment before it sleeps, since the other one may be about to answer on another
@@ -80,6 +87,8 @@ mod queue;
 pub mod ring;
 #[cfg(not(any(loom, multiproc_model)))]
 mod spsc;
+#[cfg(not(any(loom, multiproc_model)))]
+mod watched;
 
 #[cfg(not(any(loom, multiproc_model)))]
 pub use builder::Builder;
@@ -89,6 +98,8 @@ pub use channel::{ChannelRecvError, ChannelSendError, IntoMessages, Messages, Re
 pub use error::{GetError, PutError};
 #[cfg(not(any(loom, multiproc_model)))]
 pub use lease::Lease;
+#[cfg(not(any(loom, multiproc_model)))]
+pub use multiproc_sync::Readiness;
 #[cfg(not(any(loom, multiproc_model)))]
 pub use queue::{Iter, Queue};
 #[cfg(not(any(loom, multiproc_model)))]

@@ -4,10 +4,12 @@ use crate::error::{GetError, Kind, Late, PutError};
 use crate::kept::{self, BATCH, ENCODER};
 use crate::message::{self, Arrival, Outgoing};
 use crate::ring::{Anyone, Batch, Control, Leased, Peers, Record, Ring};
+use crate::watched::{self, Getting, Watched};
 use multiproc_core::codec::Encoder;
 use multiproc_core::sys::clock::coarse_millis;
 use multiproc_core::{Deadline, Message};
 use multiproc_shm::arena::Arena;
+use multiproc_sync::Readiness;
 use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::VecDeque;
@@ -152,6 +154,23 @@ impl<T: Message> Queue<T> {
         self.put_until(value, Deadline::at(deadline), Late::TimedOut, &Anyone)
     }
 
+    /// Puts a message, awaiting room, in whatever runtime.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`put`](Self::put).
+    ///
+    /// # Cancel safety
+    ///
+    /// Where it is dropped before its end the message was not put, and is dropped with it.
+    pub async fn put_async(&self, value: T) -> Result<(), PutError<T>>
+    where
+        T: Send,
+    {
+        let back = |error: PutError<T>| if error.is_full() { Ok(error.into_inner()) } else { Err(error) };
+        watched::put(|| Watched::new(self, None), value, |value| self.try_put(value), back).await
+    }
+
     /// Puts a message among peers; `late` says what its end means.
     pub(crate) fn put_until(
         &self,
@@ -287,6 +306,45 @@ impl<T: Message> Queue<T> {
     /// Those of [`get`](Self::get), and [`is_timeout`](GetError::is_timeout).
     pub fn get_deadline(&self, deadline: Instant) -> Result<T, GetError> {
         self.get_until(Deadline::at(deadline), Late::TimedOut, &Anyone)
+    }
+
+    /// Takes the first message, awaiting one, in whatever runtime.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let queue = multiproc_queue::Queue::bounded(1)?;
+    /// let (got, put) = tokio::join!(queue.get_async(), queue.put_async(7));
+    /// put.unwrap();
+    /// assert_eq!(got.unwrap(), 7);
+    /// # std::io::Result::Ok(())
+    /// # })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get`](Self::get).
+    ///
+    /// # Cancel safety
+    ///
+    /// Where it is dropped before its end no message was taken.
+    pub async fn get_async(&self) -> Result<T, GetError>
+    where
+        T: Send,
+    {
+        watched::get(|| Watched::new(self, None), || self.try_get(), GetError::is_empty).await
+    }
+
+    /// Makes a descriptor that is readable while there is something to get, or the queue is closed.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor is left, or no thread can be started.
+    pub fn readiness(&self) -> io::Result<Readiness>
+    where
+        T: Send,
+    {
+        Readiness::new(Getting(Watched::new(self, None)))
     }
 
     /// Takes the first message among peers; `late` says what its end means.
@@ -511,6 +569,12 @@ impl<T> Queue<T> {
                 depot.forget_kept(is_open);
             }
         });
+    }
+
+    /// Tells whether there is something to get, for this process at least.
+    pub(crate) fn has_some(&self) -> bool {
+        // Relaxed: of this process, which would otherwise be told by the next look.
+        self.shared.has_left.load(Ordering::Relaxed) || self.shared.ring.waiting() > 0
     }
 
     pub(crate) fn ring(&self) -> &Ring<Arena<Control>> {

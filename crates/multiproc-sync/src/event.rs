@@ -173,6 +173,21 @@ impl Event {
         }
     }
 
+    /// Makes a change wake the caller, who sleeps while the word has this value; `None` where it is set.
+    #[cfg(not(any(loom, multiproc_model)))]
+    pub(crate) fn begin_wait(&self) -> Option<(Futex<'_>, u32)> {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & SET == 0 {
+            let asleep = word | SLEEPERS;
+            // EVENT: Acquire, partner of the Release in `set` and `clear`.
+            match self.word.compare_exchange(word, asleep, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Some((self.futex(), asleep)),
+                Err(now) => word = now,
+            }
+        }
+        None
+    }
+
     fn futex(&self) -> Futex<'_> {
         (&self.word).into()
     }

@@ -82,6 +82,10 @@ mod rwlock;
 mod semaphore;
 #[cfg(not(loom))]
 mod shm_safe;
+// What the models play has no descriptors.
+#[cfg(not(any(loom, multiproc_model)))]
+#[doc(hidden)]
+pub mod watch;
 
 #[cfg(not(loom))]
 pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
@@ -98,3 +102,5 @@ pub use reentrant::{ReentrantLockError, ReentrantMutex, ReentrantMutexGuard};
 pub use rwlock::{ReadError, RwLock, RwLockReadGuard, RwLockWriteGuard, WriteError};
 #[cfg(not(loom))]
 pub use semaphore::{BoundedSemaphore, Permit, ReleaseError, Semaphore};
+#[cfg(not(any(loom, multiproc_model)))]
+pub use watch::Readiness;

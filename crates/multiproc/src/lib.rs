@@ -86,7 +86,7 @@ pub use multiproc_shm::*;
 #[doc(inline)]
 pub use multiproc_sync::{
     AcquireError, Barrier, BarrierWaitResult, BoundedSemaphore, BrokenBarrier, Condvar, Event, LockError,
-    Mutex, MutexGuard, Permit, ReadError, ReentrantLockError, ReentrantMutex, ReentrantMutexGuard,
+    Mutex, MutexGuard, Permit, ReadError, Readiness, ReentrantLockError, ReentrantMutex, ReentrantMutexGuard,
     ReleaseError, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, WaitTimeoutResult, WriteError,
 };
 

@@ -15,3 +15,6 @@ mod named;
 
 /// Processes that are killed at random.
 mod storms;
+
+/// Waiting by descriptors and futures.
+mod watched;

@@ -1,5 +1,6 @@
 use crate::queue::Queue;
 use crate::ring::{End, Peers};
+use crate::watched::Watched;
 use multiproc_core::sys::clock::coarse_millis;
 use multiproc_core::sys::memory::hung_up;
 use std::os::fd::{AsFd, OwnedFd};
@@ -57,6 +58,11 @@ impl<T, const ALONE: bool> Link<T, ALONE> {
     /// The descriptor to send.
     pub(crate) fn pipe(&self) -> Option<&Arc<OwnedFd>> {
         self.pipe.as_ref()
+    }
+
+    /// What one waits for who does not sleep in a call.
+    pub(crate) fn watched(&self) -> Watched<T> {
+        Watched::new(&self.queue, self.pipe.as_ref())
     }
 
     /// Closes the descriptor, without telling anybody.

@@ -2,10 +2,13 @@ use super::{ChannelRecvError, Link, RECEIVING};
 use crate::error::Late;
 use crate::queue::Queue;
 use crate::ring::End;
+use crate::watched::{self, Getting};
 use multiproc_core::codec::Carried;
 use multiproc_core::{Deadline, Message};
+use multiproc_sync::Readiness;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use std::fmt;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,6 +81,34 @@ impl<T: Message> Receiver<T> {
     /// Those of [`recv`](Self::recv), and [`is_timeout`](ChannelRecvError::is_timeout).
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, ChannelRecvError> {
         self.recv_until(Deadline::at(deadline), Late::TimedOut)
+    }
+
+    /// Receives the first message, awaiting one, in whatever runtime.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Where it is dropped before its end no message was received.
+    pub async fn recv_async(&self) -> Result<T, ChannelRecvError>
+    where
+        T: Send,
+    {
+        watched::get(|| self.inner.link.watched(), || self.try_recv(), ChannelRecvError::is_empty).await
+    }
+
+    /// Makes a descriptor that is readable while there is something to receive, or no sender is left.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor is left, or no thread can be started.
+    pub fn readiness(&self) -> io::Result<Readiness>
+    where
+        T: Send,
+    {
+        Readiness::new(Getting(self.inner.link.watched()))
     }
 
     fn recv_until(&self, deadline: Deadline, late: Late) -> Result<T, ChannelRecvError> {

@@ -2,6 +2,7 @@ use super::{ChannelSendError, Link, SENDING};
 use crate::error::{Kind, Late};
 use crate::queue::Queue;
 use crate::ring::End;
+use crate::watched;
 use multiproc_core::codec::Carried;
 use multiproc_core::{Deadline, Message};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
@@ -75,6 +76,24 @@ impl<T: Message> Sender<T> {
     /// Those of [`send`](Self::send), and [`is_timeout`](ChannelSendError::is_timeout).
     pub fn send_deadline(&self, value: T, deadline: Instant) -> Result<(), ChannelSendError<T>> {
         self.send_until(value, Deadline::at(deadline), Late::TimedOut)
+    }
+
+    /// Sends a message, awaiting room, in whatever runtime.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// Where it is dropped before its end the message was not sent, and is dropped with it.
+    pub async fn send_async(&self, value: T) -> Result<(), ChannelSendError<T>>
+    where
+        T: Send,
+    {
+        let back =
+            |error: ChannelSendError<T>| if error.is_full() { Ok(error.into_inner()) } else { Err(error) };
+        watched::put(|| self.inner.link.watched(), value, |value| self.try_send(value), back).await
     }
 
     fn send_until(&self, value: T, deadline: Deadline, late: Late) -> Result<(), ChannelSendError<T>> {

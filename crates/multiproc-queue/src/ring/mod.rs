@@ -54,7 +54,7 @@ pub use lease::{LEASES, Leased};
 pub use memory::{Broken, Memory, OutOfMemory};
 pub use peers::{Anyone, End, Peers};
 pub use position::Position;
-pub use put::{Fault, NoDeposit, Parcel, PutFault, Record};
+pub use put::{Fault, NoDeposit, Parcel, PutFault, Record, Seen};
 pub use take::{Batch, Sink};
 
 /// A queue of byte records over some memory.

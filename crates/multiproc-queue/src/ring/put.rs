@@ -3,6 +3,7 @@ use super::peers::lock;
 use super::{Anyone, Broken, Memory, OutOfMemory, Peers, Position, Ring};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::Ordering;
+use multiproc_core::sync::futex::Futex;
 use multiproc_sync::raw::Acquired;
 use std::cell::Cell;
 
@@ -128,8 +129,8 @@ enum Swept {
 }
 
 /// What a producer saw that waits for it to change.
-#[derive(Clone, Copy)]
-struct Seen {
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
     head: u64,
     ended: u64,
 }
@@ -260,7 +261,14 @@ impl<M: Memory> Ring<M> {
         if taken >= MUCH.min(self.shape.capacity.div_ceil(4)) { taken } else { 0 }
     }
 
-    fn has_changed(&self, seen: Seen) -> bool {
+    /// Makes whoever makes room wake the caller, who then looks, and sleeps while these words have these values.
+    pub fn begin_put(&self) -> [(Futex<'_>, u32); 2] {
+        let control = self.memory.control();
+        control.head.cell.begin_wait(&control.bell)
+    }
+
+    /// Tells whether there may be more room than was seen.
+    pub fn has_changed(&self, seen: Seen) -> bool {
         let head = &self.memory.control().head;
         head.cell.read() != seen.head || head.ended.load(Ordering::Relaxed) != seen.ended
     }
@@ -339,7 +347,8 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    fn see(&self) -> Seen {
+    /// Sees how much room there is.
+    pub fn see(&self) -> Seen {
         let head = &self.memory.control().head;
         // Before the look at what is free.
         let ended = head.ended.load(Ordering::Relaxed);

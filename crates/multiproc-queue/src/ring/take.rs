@@ -3,6 +3,7 @@ use super::put::{Fault, header};
 use super::{Anyone, Broken, Memory, Peers, Position, Ring};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
+use multiproc_core::sync::futex::Futex;
 use zerocopy::IntoBytes;
 
 /// Where taken records go.
@@ -200,6 +201,12 @@ impl<M: Memory> Ring<M> {
                 return Err(Fault::TimedOut);
             }
         }
+    }
+
+    /// Makes whoever puts wake the caller, who then looks, and sleeps while these words have these values.
+    pub fn begin_take(&self) -> [(Futex<'_>, u32); 2] {
+        let control = self.memory.control();
+        control.tail.cell.begin_wait(&control.bell)
     }
 
     /// Takes what is there, as the owner of the head's lock.

@@ -164,6 +164,15 @@ impl WaitCell {
         is_ready
     }
 
+    /// Makes a change wake the caller, who then looks, and sleeps while cell and bell have these values.
+    ///
+    /// For who waits by other means than [`wait`](Self::wait).
+    pub fn begin_wait<'a>(&'a self, bell: &'a DeathBell) -> [(Futex<'a>, u32); 2] {
+        // CELL: Acquire, as in `wait`.
+        let word = self.word.fetch_or(SLEEPERS, Ordering::Acquire) | SLEEPERS;
+        [(self.futex(), word), (bell.futex(), bell.state())]
+    }
+
     fn futex(&self) -> Futex<'_> {
         (&self.word).into()
     }

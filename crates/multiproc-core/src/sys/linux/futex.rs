@@ -116,7 +116,7 @@ pub fn wait(word: Futex<'_>, expected: u32, timeout: Option<Duration>) -> Wake {
 
 /// Sleeps while all words have their expected values; `None` where the kernel cannot (before 5.16, or a filter).
 ///
-/// At most 128 words.
+/// At most 128 words; with more it is `None`, too.
 pub fn wait_any(words: &[(Futex<'_>, u32)], timeout: Option<Duration>) -> Option<Wake> {
     const FUTEX_32: u32 = 2;
     #[repr(C)]
@@ -128,8 +128,16 @@ pub fn wait_any(words: &[(Futex<'_>, u32)], timeout: Option<Duration>) -> Option
         reserved: u32,
     }
     const NONE: Waiter = Waiter { value: 0, address: 0, flags: 0, reserved: 0 };
-    let mut waiters = [NONE; 4];
-    debug_assert!(words.len() <= waiters.len(), "nobody waits for more");
+    // Few need no memory.
+    let mut few = [NONE; 4];
+    let mut many = Vec::new();
+    let waiters = match few.get_mut(..words.len()) {
+        Some(few) => few,
+        None => {
+            many.resize(words.len(), NONE);
+            &mut many[..]
+        }
+    };
     for (waiter, (word, expected)) in waiters.iter_mut().zip(words) {
         *waiter = Waiter {
             value: u64::from(*expected),
@@ -145,7 +153,7 @@ pub fn wait_any(words: &[(Futex<'_>, u32)], timeout: Option<Duration>) -> Option
         timespec(now.saturating_add(timeout))
     });
     let until = until.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    let count = words.len().min(waiters.len());
+    let count = waiters.len();
     // SAFETY: `count` waiters stand there, their words outlive the call (`Futex`), and the time is null or a valid one.
     let result = unsafe {
         libc::syscall(libc::SYS_futex_waitv, waiters.as_ptr(), count, 0u32, until, libc::CLOCK_MONOTONIC)
