@@ -6,7 +6,7 @@ use crate::registry::{self, Child};
 use crate::spawner::{self, Program};
 use crate::start::{Build, Identity, Order, ParentIdentity, Role, Settings, Start, StartFd};
 use crate::stdio::{self, Pipes};
-use crate::{Process, SpawnError, Stdio, executable, hook};
+use crate::{Process, SpawnError, Stdio, executable, hook, log};
 use multiproc_core::codec::{self, Carried, Encoded};
 use multiproc_core::sys::child::SharedWord;
 use multiproc_core::sys::fd;
@@ -212,7 +212,7 @@ impl Builder {
             StartMethod::ForkServer => clone_from_server(description, &role, arguments)?,
             StartMethod::Spawn => execute(description, role, arguments)?,
         };
-        tracing::info!(target: "multiproc::process", name = started.child.name, id = started.child.id, "process started");
+        tracing::debug!(target: "multiproc::process", name = started.child.name, id = started.child.id, "process started");
         Ok((started, pipes))
     }
 
@@ -248,6 +248,7 @@ impl Builder {
             descriptor_limit: fd::descriptor_limit_before_raise(),
             start_method: default_start_method(),
             executable: executable::chosen(),
+            log_level: log::level(),
             ..Settings::default()
         };
         let stdio = stdio.map(|fd| fd.map(carried));

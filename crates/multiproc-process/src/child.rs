@@ -5,7 +5,7 @@ use crate::function::{CallError, Remote, Returned};
 use crate::lock::Lock;
 use crate::panics::Panic;
 use crate::start::{Reply, Role, Settings, Start, StartFd};
-use crate::{builder, executable, hook, info, registry};
+use crate::{builder, executable, hook, info, log, registry};
 use multiproc_core::Deadline;
 use multiproc_core::codec::Encoded;
 use multiproc_core::sys::child::SharedWord;
@@ -112,7 +112,7 @@ fn begin(socket: OwnedFd, start: Start, remote: Remote, parcel: Parcel, whole: b
     hook::booted();
     let socket = Arc::new(socket);
     report_to(&socket);
-    tracing::info!(target: "multiproc::process", name, "child process calling its function");
+    tracing::info!(target: "multiproc::process", { process.name = name }, "child process calling its function");
     if whole {
         // On this thread: to start one more would take a third again as long as the whole start through a fork
         // server does.
@@ -179,6 +179,7 @@ pub(crate) fn apply(settings: Settings) -> io::Result<()> {
     }
     builder::set_default_start_method(settings.start_method);
     executable::inherit(settings.executable);
+    log::inherit(settings.log_level);
     Ok(())
 }
 
@@ -187,6 +188,7 @@ fn call(socket: &OwnedFd, remote: Remote, mut parcel: Parcel) -> ! {
     let outcome = remote.call(parcel.body(), fds);
     drop(parcel);
     let code = conclude(socket, outcome);
+    registry::exits_with(code);
     if IS_CLONE.load(Ordering::Relaxed) {
         // The program's destructors and what was registered before the clone are the server's, as after any fork.
         // They are also a sixth of what a start through the server takes.

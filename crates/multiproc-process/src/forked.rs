@@ -98,6 +98,7 @@ unsafe fn start<A, R: Message>(
     })
     .unwrap_or_else(|panic| Err(CallError::Panicked(panic)));
     let code = child::conclude(&socket, outcome);
+    registry::exits_with(code);
     registry::finish();
     let _ = io::stdout().flush();
     process::exit_now(code)

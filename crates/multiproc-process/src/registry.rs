@@ -2,7 +2,7 @@
 
 use crate::info::ProcessInfo;
 use crate::lock::Lock;
-use crate::{ExitStatus, forkserver};
+use crate::{ExitStatus, forkserver, info};
 use multiproc_core::Deadline;
 use multiproc_core::sys::fd::{self, Interest};
 use multiproc_core::sys::{child, process};
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -173,8 +173,26 @@ extern "C" fn at_exit() {
     }
 }
 
-/// Terminates the daemons, waits for the others, and ends the fork server.
+/// The code that this process is about to exit with, where it knows.
+static EXIT_CODE: OnceLock<i32> = OnceLock::new();
+
+/// Says with which code this process exits, once it is decided.
+pub(crate) fn exits_with(code: i32) {
+    let _ = EXIT_CODE.set(code);
+}
+
+/// Puts an end to what this process has begun, and tells the log.
 pub(crate) fn finish() {
+    let name = || info::me().identity.name.clone();
+    tracing::info!(target: "multiproc::process", { process.name = name() }, "process shutting down");
+    finish_children();
+    if let Some(code) = EXIT_CODE.get() {
+        tracing::info!(target: "multiproc::process", { process.name = name(), process.exitcode = code }, "process exiting with exitcode {code}");
+    }
+}
+
+/// Terminates the daemons, waits for the others, and ends the fork server.
+fn finish_children() {
     forkserver::stop();
     loop {
         let children = own_children();

@@ -107,6 +107,8 @@ pub(crate) struct Settings {
     pub(crate) start_method: StartMethod,
     /// Another path to the executable, where one was set.
     pub(crate) executable: Option<CString>,
+    /// How much of its log goes to standard error; nothing at 0.
+    pub(crate) log_level: u8,
 }
 
 /// Child to parent.

@@ -40,7 +40,7 @@
 //!   key, Python programs too; with the feature `tokio`, awaited.
 //! - [`pool`]: many tasks on a few processes.
 //!
-//! Every name is here at the root as well, and each crate can be used alone.
+//! Every name is here at the root as well, and each crate can be used alone. [`log_to_stderr`] tells what they do.
 
 #[doc(inline)]
 pub use multiproc_core as core;
@@ -72,9 +72,9 @@ pub use multiproc_pipe::{AsyncConnection, AsyncListener, ready};
 pub use multiproc_pool::{AsyncResult, Pool, PoolBuilder, TaskError};
 #[doc(inline)]
 pub use multiproc_process::{
-    Builder, ExitStatus, Func, JoinError, Process, ProcessInfo, SpawnError, StartMethod, Stdio,
-    active_children, cpu_count, current_process, default_start_method, init, parent_process,
-    set_default_start_method, set_executable,
+    Builder, ExitStatus, Func, JoinError, Level, LogError, Process, ProcessInfo, SpawnError, StartMethod,
+    Stdio, active_children, cpu_count, current_process, default_start_method, init, log_to_stderr,
+    parent_process, set_default_start_method, set_executable,
 };
 #[doc(inline)]
 pub use multiproc_queue::{

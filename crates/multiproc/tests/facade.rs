@@ -4,13 +4,13 @@
 use multiproc::{
     AcceptError, AcquireError, Address, AsyncResult, AuthKey, Barrier, BarrierWaitResult, BoundedSemaphore,
     BrokenBarrier, Builder, BytesPool, Condvar, ConnectError, ConnectOptions, Connection, Event, ExitStatus,
-    Fd, Func, JoinError, ListenError, Listener, ListenerBuilder, ListenerStats, LockError, Message, Mutex,
+    Fd, Func, JoinError, Level, ListenError, LogError, Listener, ListenerBuilder, ListenerStats, LockError, Message, Mutex,
     MutexGuard, PeerCredentials, Permit, PipeReader, PipeWriter, Pool, PoolBuilder, PooledBytes,
     PooledBytesMut, Process, ProcessInfo, ReadError, RecvError, ReentrantLockError, ReentrantMutex,
     ReentrantMutexGuard, ReleaseError, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SendError,
     Shared, SharedBytes, SharedBytesMut, SharedMemory, SharedSlice, ShmError, ShmSafe, SpawnError,
     StartMethod, Stdio, TaskError, ToAddresses, WaitTimeoutResult, WriteError, active_children, connect,
-    cpu_count, current_process, default_start_method, init, one_way, parent_process, pipe,
+    cpu_count, current_process, default_start_method, init, log_to_stderr, one_way, parent_process, pipe,
     set_default_start_method, set_executable, wait,
 };
 
