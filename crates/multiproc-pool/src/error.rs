@@ -1,5 +1,5 @@
+use crate::death::WorkerStatus;
 use multiproc_core::codec::EncodeError;
-use multiproc_process::{ExitStatus, ForeignFunction};
 use std::io;
 
 /// Why a task gave no result.
@@ -20,7 +20,7 @@ pub enum TaskError {
     #[error("the worker process ended while it ran the task ({status})")]
     WorkerDied {
         /// How the worker ended.
-        status: ExitStatus,
+        status: WorkerStatus,
     },
     /// The task's own time was up.
     #[error("the task ran out of time")]
@@ -48,8 +48,11 @@ pub enum TaskError {
     #[error("the result of the task was taken before")]
     Taken,
     /// The function lies in a shared library.
-    #[error("{0}")]
-    ForeignFunction(ForeignFunction),
+    #[error("the function cannot travel: {message}")]
+    ForeignFunction {
+        /// What keeps it.
+        message: String,
+    },
     /// No worker could begin the task.
     #[error("no worker could begin the task: {message}")]
     NoWorker {
@@ -74,15 +77,18 @@ impl TaskError {
         matches!(self, TaskError::Cancelled)
     }
 
+    /// Tells whether the worker that ran the task died.
+    pub fn is_worker_death(&self) -> bool {
+        matches!(self, TaskError::WorkerDied { .. })
+    }
+
+    pub(crate) fn foreign(error: &EncodeError) -> TaskError {
+        TaskError::ForeignFunction { message: error.to_string() }
+    }
+
     pub(crate) fn encode(error: &EncodeError) -> TaskError {
         tracing::error!(target: "multiproc::pool", %error, "cannot encode the arguments of a task");
         TaskError::Encode
-    }
-}
-
-impl From<ForeignFunction> for TaskError {
-    fn from(error: ForeignFunction) -> TaskError {
-        TaskError::ForeignFunction(error)
     }
 }
 

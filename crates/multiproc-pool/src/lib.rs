@@ -40,14 +40,32 @@
 //! A task that one worker has, and has not begun, is given to another that has nothing to do; so no task waits behind
 //! a long one while there is somebody free.
 
+mod arrivals;
 mod backend;
+mod block;
+mod builder;
+mod death;
+mod engine;
 mod error;
+mod gather;
+mod inbox;
+mod interrupt;
+mod options;
 mod pool;
+mod progress;
 mod result;
+mod stats;
 mod stream;
-mod supervisor;
+mod view;
+mod worker;
 
+pub use builder::PoolBuilder;
+pub use death::{Cause, WorkerStatus};
 pub use error::TaskError;
-pub use pool::{Pool, PoolBuilder};
+pub use options::TaskOptions;
+pub use pool::Pool;
 pub use result::AsyncResult;
+pub use stats::{Histogram, PoolStats, WorkerStats};
 pub use stream::Results;
+pub use view::With;
+pub use worker::is_stopping;

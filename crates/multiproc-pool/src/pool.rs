@@ -1,18 +1,20 @@
 use crate::TaskError;
-use crate::backend::{Local, LocalOptions};
-use crate::result::{AsyncResult, Inbox, Promise};
+use crate::builder::PoolBuilder;
+use crate::engine::{Core, Ending};
+use crate::options::TaskOptions;
+use crate::result::AsyncResult;
+use crate::stats::PoolStats;
 use crate::stream::Results;
-use crate::supervisor::Handle;
-use multiproc_core::{Message, codec};
-use multiproc_process::{Remote, StartMethod, cpu_count};
+use crate::view::With;
+use multiproc_core::{Deadline, Message};
+use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use std::{fmt, io, thread};
 
-/// How many tasks for each worker an iterator hands in before their results are taken.
-const AHEAD: usize = 32;
-
-/// A fixed number of worker processes that run tasks.
+/// Workers that run tasks: processes, or threads.
+///
+/// `S` is the state that each worker keeps, where the pool was built with [`init`](PoolBuilder::init).
 ///
 /// # Examples
 ///
@@ -35,72 +37,9 @@ const AHEAD: usize = 32;
 /// Dropping the pool closes it and waits for its tasks, as [`close`](Pool::close) and [`join`](Pool::join) do; while
 /// the thread is panicking it [terminates](Pool::terminate) it instead. If this process is killed, the workers die
 /// with it.
-pub struct Pool {
-    handle: Handle,
-    workers: usize,
-}
-
-/// The description of a pool; made by [`Pool::builder`].
-#[derive(Debug)]
-#[must_use = "a builder does nothing until `build`"]
-pub struct PoolBuilder {
-    workers: usize,
-    name: Option<String>,
-    start_method: Option<StartMethod>,
-    memory_limit: Option<u64>,
-}
-
-impl PoolBuilder {
-    /// Sets the number of workers; the default is one for each processor.
-    pub fn workers(mut self, workers: usize) -> PoolBuilder {
-        self.workers = workers;
-        self
-    }
-
-    /// Names the pool: its workers are called `name-1`, `name-2`, and so on.
-    pub fn name(mut self, name: impl Into<String>) -> PoolBuilder {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Chooses how workers are started.
-    pub fn start_method(mut self, method: StartMethod) -> PoolBuilder {
-        self.start_method = Some(method);
-        self
-    }
-
-    /// Limits the memory that each worker may allocate, in bytes; see
-    /// [`Builder::memory_limit`](multiproc_process::Builder::memory_limit).
-    pub fn memory_limit(mut self, bytes: u64) -> PoolBuilder {
-        self.memory_limit = Some(bytes);
-        self
-    }
-
-    /// Starts the pool and its workers.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for no workers; a worker cannot be started.
-    pub fn build(self) -> io::Result<Pool> {
-        if self.workers == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a pool of no workers: ask for at least one",
-            ));
-        }
-        static POOLS: AtomicU64 = AtomicU64::new(1);
-        let name =
-            self.name.unwrap_or_else(|| format!("PoolWorker-{}", POOLS.fetch_add(1, Ordering::Relaxed)));
-        let local = Local::start(LocalOptions {
-            workers: self.workers,
-            name,
-            start_method: self.start_method,
-            memory_limit: self.memory_limit,
-        })?;
-        let ids = local.ids();
-        let handle = Handle::start("multiproc-pool".to_owned(), Box::new(local), ids)?;
-        Ok(Pool { handle, workers: self.workers })
-    }
+pub struct Pool<S: 'static = ()> {
+    core: Arc<Core>,
+    state: PhantomData<fn(S)>,
 }
 
 impl Pool {
@@ -113,9 +52,44 @@ impl Pool {
         Pool::builder().workers(workers).build()
     }
 
+    /// Starts a pool of `workers` threads of this process.
+    ///
+    /// It has the same methods, and arguments and results are encoded all the same. A task that is running cannot be
+    /// ended, and one that crashes takes the program with it. For what is quick to start, and for debuggers: with one
+    /// thread a breakpoint or a panic is where one looks for it.
+    ///
+    /// ```
+    /// let pool = multiproc_pool::Pool::threads(2)?;
+    /// let own = std::process::id();
+    /// assert_eq!(pool.apply((), |()| std::process::id()), Ok(own));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for no workers; a thread cannot be started.
+    pub fn threads(workers: usize) -> io::Result<Pool> {
+        Pool::builder().workers(workers).threads().build()
+    }
+
     /// Begins the description of a pool.
     pub fn builder() -> PoolBuilder {
-        PoolBuilder { workers: cpu_count(), name: None, start_method: None, memory_limit: None }
+        PoolBuilder::new()
+    }
+}
+
+impl<S: 'static> Pool<S> {
+    pub(crate) fn of(core: Arc<Core>) -> Pool<S> {
+        Pool { core, state: PhantomData }
+    }
+
+    fn plain(&self) -> With<'_, S> {
+        With { core: &self.core, options: None, state: PhantomData }
+    }
+
+    /// Gives the same methods for tasks with options.
+    pub fn with(&self, options: TaskOptions) -> With<'_, S> {
+        With { core: &self.core, options: Some(Arc::new(options)), state: PhantomData }
     }
 
     /// Runs one task and waits for its result.
@@ -124,22 +98,14 @@ impl Pool {
     ///
     /// The task failed; see [`TaskError`].
     pub fn apply<A: Message, R: Message>(&self, args: A, f: fn(A) -> R) -> Result<R, TaskError> {
-        self.apply_async(args, f).get()
+        self.plain().apply(args, f)
     }
 
     /// Runs one task; never waits, however many there are.
     ///
     /// What keeps it from being run is told by its result.
     pub fn apply_async<A: Message, R: Message>(&self, args: A, f: fn(A) -> R) -> AsyncResult<R> {
-        let inbox = Arc::<Inbox>::default();
-        let promise = Promise::new(&inbox, 0);
-        let job = self.handle.new_job();
-        match (Remote::new(f), codec::encode_message(&args)) {
-            (Ok(call), Ok(arguments)) => self.handle.run(job, call, arguments, promise),
-            (Err(error), _) => promise.keep(Err(error.into())),
-            (_, Err(error)) => promise.keep(Err(TaskError::encode(&error))),
-        }
-        AsyncResult::new(inbox, self.handle.clone(), job)
+        self.plain().apply_async(args, f)
     }
 
     /// Runs a task for each item and gives the results in their order.
@@ -154,22 +120,26 @@ impl Pool {
         A: Message,
         R: Message,
     {
-        let mut values: Vec<Option<R>> = Vec::new();
-        // Whatever has come makes room for more: no item waits for a slow one before it.
-        let mut results = self.results(items.into_iter(), f, false);
-        while let Some((place, result)) = results.next_placed() {
-            match result {
-                Ok(value) => {
-                    let index = usize::try_from(place).unwrap_or(usize::MAX);
-                    if values.len() <= index {
-                        values.resize_with(index + 1, || None);
-                    }
-                    values[index] = Some(value);
-                }
-                Err(error) => return Err(results.stop(place).unwrap_or(error)),
-            }
-        }
-        Ok(values.into_iter().flatten().collect())
+        self.plain().map(items, f)
+    }
+
+    /// Runs a task for each item, without waiting; the items are taken at once.
+    ///
+    /// The result has all values in their order, or the error of the first item that failed.
+    ///
+    /// ```
+    /// let pool = multiproc_pool::Pool::new(2)?;
+    /// let squares = pool.map_async(1..=3u64, |n| n * n);
+    /// assert_eq!(squares.get(), Ok(vec![1, 4, 9]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn map_async<I, A, R>(&self, items: I, f: fn(A) -> R) -> AsyncResult<Vec<R>>
+    where
+        I: IntoIterator<Item = A>,
+        A: Message,
+        R: Message,
+    {
+        self.plain().map_async(items, f)
     }
 
     /// Runs a task for each item; gives the results in their order, as they come.
@@ -189,7 +159,7 @@ impl Pool {
         A: Message,
         R: Message,
     {
-        self.results(items.into_iter(), f, true)
+        self.plain().imap(items, f)
     }
 
     /// Runs a task for each item; gives the results in whatever order they come.
@@ -201,42 +171,133 @@ impl Pool {
         A: Message,
         R: Message,
     {
-        self.results(items.into_iter(), f, false)
+        self.plain().imap_unordered(items, f)
     }
 
-    fn results<I, A, R>(&self, items: I, f: fn(A) -> R, ordered: bool) -> Results<I, R>
+    /// Runs one task on the state of the worker that takes it, and waits for its result.
+    ///
+    /// ```
+    /// use multiproc_pool::Pool;
+    ///
+    /// let pool = Pool::builder().workers(1).init(40u32, |start| start).build()?;
+    /// assert_eq!(pool.apply_with(2, |sum: &mut u32, n| { *sum += n; *sum })?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The task failed; see [`TaskError`].
+    pub fn apply_with<A: Message, R: Message>(&self, args: A, f: fn(&mut S, A) -> R) -> Result<R, TaskError> {
+        self.plain().apply_with(args, f)
+    }
+
+    /// Runs one task on the state of the worker that takes it; never waits.
+    pub fn apply_async_with<A: Message, R: Message>(&self, args: A, f: fn(&mut S, A) -> R) -> AsyncResult<R> {
+        self.plain().apply_async_with(args, f)
+    }
+
+    /// Runs a task for each item on the state of the worker that takes it; gives the results in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`map`](Self::map).
+    pub fn map_with<I, A, R>(&self, items: I, f: fn(&mut S, A) -> R) -> Result<Vec<R>, TaskError>
     where
-        I: Iterator<Item = A>,
+        I: IntoIterator<Item = A>,
         A: Message,
         R: Message,
     {
-        Results::new(items, Remote::new(f), self.handle.clone(), ordered, self.workers, AHEAD * self.workers)
+        self.plain().map_with(items, f)
     }
 
-    /// The process numbers of the workers, as they are now.
+    /// Runs a task for each item on the workers' states, without waiting.
+    pub fn map_async_with<I, A, R>(&self, items: I, f: fn(&mut S, A) -> R) -> AsyncResult<Vec<R>>
+    where
+        I: IntoIterator<Item = A>,
+        A: Message,
+        R: Message,
+    {
+        self.plain().map_async_with(items, f)
+    }
+
+    /// Runs a task for each item on the workers' states; gives the results in their order, as they come.
+    pub fn imap_with<I, A, R>(&self, items: I, f: fn(&mut S, A) -> R) -> Results<I::IntoIter, R>
+    where
+        I: IntoIterator<Item = A>,
+        A: Message,
+        R: Message,
+    {
+        self.plain().imap_with(items, f)
+    }
+
+    /// Runs a task for each item on the workers' states; gives the results in whatever order they come.
+    pub fn imap_unordered_with<I, A, R>(&self, items: I, f: fn(&mut S, A) -> R) -> Results<I::IntoIter, R>
+    where
+        I: IntoIterator<Item = A>,
+        A: Message,
+        R: Message,
+    {
+        self.plain().imap_unordered_with(items, f)
+    }
+
+    /// The process numbers of the workers, as they are now; of threads, their numbers in this pool.
     pub fn worker_ids(&self) -> Vec<u32> {
-        self.handle.worker_ids()
+        self.core.engine.lock().ids.clone()
+    }
+
+    /// What the pool has done and what it is doing.
+    pub fn stats(&self) -> PoolStats {
+        let mut engine = self.core.engine.lock();
+        self.core.take_in(&mut engine);
+        PoolStats::of(&engine)
     }
 
     /// Takes no more tasks; what was given is done, and then the workers leave.
     pub fn close(&self) {
-        self.handle.close();
+        self.core.finish(Ending::Drain);
+    }
+
+    /// Takes no more tasks, and cancels those that no worker has begun; then the workers leave.
+    pub fn close_now(&self) {
+        self.core.finish(Ending::CancelQueued);
     }
 
     /// Closes the pool and waits until everything is done and the workers have left. Results can be taken afterwards.
     pub fn join(&self) {
-        self.handle.close();
-        self.handle.join();
+        self.core.finish(Ending::Drain);
+        self.core.join(Deadline::NEVER);
+    }
+
+    /// Closes the pool and waits up to `timeout` until everything is done; tells whether it is.
+    ///
+    /// ```
+    /// use multiproc_pool::Pool;
+    /// use std::time::Duration;
+    ///
+    /// let pool = Pool::new(1)?;
+    /// let endless = pool.apply_async((), |()| -> () { loop { std::thread::park() } });
+    /// assert!(!pool.join_timeout(Duration::from_millis(10)));
+    /// pool.terminate();
+    /// assert!(endless.get().unwrap_err().is_cancelled());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn join_timeout(&self, timeout: Duration) -> bool {
+        self.core.finish(Ending::Drain);
+        self.core.join(Deadline::after(timeout))
     }
 
     /// Kills the workers; whatever has no result yet ends with [`TaskError::Cancelled`] at once.
     pub fn terminate(&self) {
-        self.handle.terminate();
-        self.handle.join();
+        self.core.finish(Ending::Kill);
+        self.core.join(Deadline::NEVER);
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 }
 
-impl Drop for Pool {
+impl<S: 'static> Drop for Pool<S> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.terminate();
@@ -246,7 +307,7 @@ impl Drop for Pool {
     }
 }
 
-impl fmt::Debug for Pool {
+impl<S: 'static> fmt::Debug for Pool<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("workers", &self.worker_ids()).finish()
     }

@@ -1,121 +1,77 @@
 use crate::TaskError;
-use crate::backend::{Outcome, Payload};
-use crate::supervisor::{Handle, JobId};
-use multiproc_core::{Deadline, Message};
-use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
+use crate::block::{Block, Payload};
+use crate::engine::{Core, Given, Sink};
+use crate::gather::Gather;
+use multiproc_core::{Deadline, Message, codec};
 use std::fmt;
-use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-/// How a task ended, before its type is known.
-pub(crate) type Finished = Result<Payload, TaskError>;
-
-/// Where results are put by the supervisor and taken by the callers: (place, result).
-#[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    results: Mutex<VecDeque<(u64, Finished)>>,
-    came: Condvar,
+/// Where a result will be.
+#[derive(Clone)]
+enum Place {
+    Call(Arc<Block>, u32),
+    Items(Arc<Gather>),
 }
 
-impl Inbox {
-    pub(crate) fn put(&self, place: u64, result: Finished) {
-        self.results.lock().push_back((place, result));
-        self.came.notify_one();
-    }
+/// A result before its type is known.
+pub(crate) enum Raw {
+    Call(Payload),
+    Items(Vec<Given>),
+}
 
-    /// Takes the next result; `None` where there is none before the deadline.
-    pub(crate) fn take(&self, deadline: Deadline) -> Option<(u64, Finished)> {
-        let mut results = self.results.lock();
-        loop {
-            if let Some(result) = results.pop_front() {
-                return Some(result);
-            }
-            match deadline.instant() {
-                None => self.came.wait(&mut results),
-                Some(at) => {
-                    if self.came.wait_until(&mut results, at).timed_out() && results.is_empty() {
-                        return None;
-                    }
-                }
-            }
+impl Place {
+    fn is_ready(&self) -> bool {
+        match self {
+            Place::Call(block, index) => block.is_ready(*index),
+            Place::Items(gather) => gather.is_ready(),
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.results.lock().is_empty()
-    }
-}
-
-/// The obligation to put exactly one result into an inbox; one that is dropped puts [`TaskError::Closed`].
-#[derive(Debug)]
-pub(crate) struct Promise {
-    inbox: Option<Arc<Inbox>>,
-    place: u64,
-}
-
-impl Promise {
-    pub(crate) fn new(inbox: &Arc<Inbox>, place: u64) -> Promise {
-        Promise { inbox: Some(Arc::clone(inbox)), place }
+    fn park(&self, until: Instant) {
+        match self {
+            Place::Call(block, index) => block.park(*index, until),
+            Place::Items(gather) => gather.park(until),
+        }
     }
 
-    pub(crate) fn keep(mut self, result: Finished) {
-        if let Some(inbox) = self.inbox.take() {
-            inbox.put(self.place, result);
+    fn take(&self) -> Option<Result<Raw, TaskError>> {
+        match self {
+            Place::Call(block, index) => block.take(*index).map(|taken| taken.map(Raw::Call)),
+            Place::Items(gather) => gather.take().map(|taken| taken.map(Raw::Items)),
         }
     }
 }
 
-impl Drop for Promise {
-    fn drop(&mut self) {
-        if let Some(inbox) = self.inbox.take() {
-            inbox.put(self.place, Err(TaskError::Closed));
-        }
-    }
-}
-
-pub(crate) fn finished(outcome: Outcome) -> Finished {
-    let logged =
-        |what: &str, why: &str| tracing::error!(target: "multiproc::pool", why, "cannot {what} of a task");
-    Err(match outcome {
-        Outcome::Returned(payload) => return Ok(payload),
-        Outcome::Panicked(panic) => TaskError::Panicked {
-            message: panic.message,
-            location: panic.location,
-            backtrace: panic.backtrace,
-        },
-        Outcome::WorkerDied(status) => TaskError::WorkerDied { status },
-        Outcome::NoWorker(message) => TaskError::NoWorker { message },
-        Outcome::NotDecoded(why) => {
-            logged("decode the arguments", &why);
-            TaskError::Decode
-        }
-        Outcome::NotEncoded(why) => {
-            logged("encode the result", &why);
-            TaskError::Encode
-        }
-        Outcome::NotSent(why) => {
-            logged("hand over the arguments", &why);
-            TaskError::Encode
-        }
-        Outcome::NotReceived(why) => {
-            logged("receive the result", &why);
-            TaskError::Decode
-        }
-    })
-}
-
-pub(crate) fn decode<R: Message>(result: Finished) -> Result<R, TaskError> {
-    result?.decode().map_err(|error| {
+/// Makes a value of the result of a call.
+pub(crate) fn of_call<R: Message>(raw: Raw) -> Result<R, TaskError> {
+    let Raw::Call(payload) = raw else { return Err(TaskError::Decode) };
+    let decoded = match payload {
+        Payload::Short(len, bytes) => codec::decode(&bytes[..usize::from(len).min(bytes.len())], Vec::new()),
+        Payload::Long(bytes) => codec::decode(&bytes, Vec::new()),
+        Payload::Carried(carried) => codec::decode(&carried.0, carried.1),
+        Payload::Lost => return Err(TaskError::Decode),
+    };
+    decoded.map_err(|error| {
         tracing::error!(target: "multiproc::pool", %error, "cannot decode the result of a task");
         TaskError::Decode
     })
 }
 
-/// The result of a task that is under way; made by [`Pool::apply_async`](crate::Pool::apply_async).
+/// Makes values of the results of items.
+pub(crate) fn of_items<R: Message>(raw: Raw) -> Result<Vec<R>, TaskError> {
+    match raw {
+        Raw::Items(came) => crate::gather::values(came),
+        Raw::Call(_) => Err(TaskError::Decode),
+    }
+}
+
+/// The result of a task that is under way; made by [`Pool::apply_async`](crate::Pool::apply_async) and
+/// [`Pool::map_async`](crate::Pool::map_async).
 ///
-/// Dropping it does not stop the task.
+/// It can be waited for, polled, awaited in any runtime, or handed to a callback. Dropping it does not stop the task.
 ///
 /// ```
 /// use multiproc_pool::Pool;
@@ -128,16 +84,25 @@ pub(crate) fn decode<R: Message>(result: Finished) -> Result<R, TaskError> {
 /// ```
 #[must_use = "the result says whether the task failed"]
 pub struct AsyncResult<R> {
-    inbox: Arc<Inbox>,
-    pool: Handle,
-    job: JobId,
-    taken: Mutex<bool>,
-    result: PhantomData<fn() -> R>,
+    place: Option<Place>,
+    core: Arc<Core>,
+    decode: fn(Raw) -> Result<R, TaskError>,
 }
 
-impl<R: Message> AsyncResult<R> {
-    pub(crate) fn new(inbox: Arc<Inbox>, pool: Handle, job: JobId) -> AsyncResult<R> {
-        AsyncResult { inbox, pool, job, taken: Mutex::new(false), result: PhantomData }
+impl<R> AsyncResult<R> {
+    pub(crate) fn call(block: Arc<Block>, index: u32, core: Arc<Core>) -> AsyncResult<R>
+    where
+        R: Message,
+    {
+        AsyncResult { place: Some(Place::Call(block, index)), core, decode: of_call::<R> }
+    }
+
+    pub(crate) fn items(
+        gather: Arc<Gather>,
+        core: Arc<Core>,
+        decode: fn(Raw) -> Result<R, TaskError>,
+    ) -> AsyncResult<R> {
+        AsyncResult { place: Some(Place::Items(gather)), core, decode }
     }
 
     /// Waits for the result.
@@ -149,6 +114,15 @@ impl<R: Message> AsyncResult<R> {
         self.take(Deadline::NEVER)
     }
 
+    /// Gives the result if it is there; it is given once.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_timeout`](Self::get_timeout).
+    pub fn try_get(&self) -> Result<R, TaskError> {
+        self.take(Deadline::now())
+    }
+
     /// Waits up to `timeout` for the result; it is given once.
     ///
     /// # Errors
@@ -158,35 +132,110 @@ impl<R: Message> AsyncResult<R> {
         self.take(Deadline::after(timeout))
     }
 
+    /// Waits until `deadline` for the result; it is given once.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_timeout`](Self::get_timeout).
+    pub fn get_deadline(&self, deadline: Instant) -> Result<R, TaskError> {
+        self.take(Deadline::at(deadline))
+    }
+
     fn take(&self, deadline: Deadline) -> Result<R, TaskError> {
-        // Another thread may be waiting for the same result.
-        let taken = match deadline.instant() {
-            None => Some(self.taken.lock()),
-            Some(at) => self.taken.try_lock_until(at),
-        };
-        let mut taken = taken.ok_or(TaskError::NotReady)?;
-        if *taken {
-            return Err(TaskError::Taken);
+        let Some(place) = &self.place else { return Err(TaskError::Taken) };
+        if let Some(taken) = place.take() {
+            return taken.and_then(self.decode);
         }
-        let (_, result) = self.inbox.take(deadline).ok_or(TaskError::NotReady)?;
-        *taken = true;
-        decode(result)
+        self.core.wait(deadline, || place.is_ready(), |until| place.park(until));
+        place.take().unwrap_or(Err(TaskError::NotReady)).and_then(self.decode)
     }
 
     /// Tells whether the task has ended, in a result or an error.
     pub fn is_ready(&self) -> bool {
-        !self.inbox.is_empty() || self.taken.try_lock().is_some_and(|taken| *taken)
+        self.place.as_ref().is_none_or(Place::is_ready)
     }
 
-    /// Takes the task back if no worker has begun it; tells whether it did. Its result is then
-    /// [`TaskError::Cancelled`].
+    /// Cancels the task; tells whether it will give no result because of that.
+    ///
+    /// One that no worker has begun is not run. One that is running is asked to stop and then killed with its worker,
+    /// as [`TaskOptions::timeout`](crate::TaskOptions::timeout) tells. The result is then [`TaskError::Cancelled`],
+    /// unless it comes in the last moment. Of a [`map_async`](crate::Pool::map_async) that holds for each item.
     pub fn cancel(&self) -> bool {
-        self.pool.cancel(self.job)
+        match &self.place {
+            None => false,
+            Some(Place::Call(block, index)) => {
+                let (sink, index) = (Arc::clone(block) as Arc<dyn Sink>, u64::from(*index));
+                self.core.cancel(&sink, |number| number == index, true)
+            }
+            Some(Place::Items(gather)) => {
+                let sink = Arc::clone(gather) as Arc<dyn Sink>;
+                self.core.cancel(&sink, |_| true, true)
+            }
+        }
+    }
+
+    /// Has `callback` called with the result once it is there, on the pool's own thread; at once if it is.
+    ///
+    /// Callbacks are called one after the other, so they should be quick. One that panics harms nobody.
+    ///
+    /// ```
+    /// use multiproc_pool::Pool;
+    /// use std::sync::mpsc;
+    ///
+    /// let pool = Pool::new(2)?;
+    /// let (sender, results) = mpsc::channel();
+    /// pool.apply_async(20u32, |n| n + 1).on_done(move |result| sender.send(result).unwrap());
+    /// assert_eq!(results.recv().unwrap(), Ok(21));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_done(mut self, callback: impl FnOnce(Result<R, TaskError>) + Send + 'static)
+    where
+        R: 'static,
+    {
+        let Some(place) = self.place.take() else { return };
+        let decode = self.decode;
+        let own = place.clone();
+        let call = Box::new(move || {
+            callback(own.take().unwrap_or(Err(TaskError::NotReady)).and_then(decode));
+        });
+        let left = match &place {
+            Place::Call(block, index) => block.when_ready(*index, call),
+            Place::Items(gather) => gather.when_ready(call),
+        };
+        if let Some(call) = left {
+            self.core.callbacks.lock().push(call);
+            self.core.call_back_soon();
+        }
+    }
+}
+
+impl<R> Future for AsyncResult<R> {
+    type Output = Result<R, TaskError>;
+
+    /// Needs no runtime of any kind. A result that was given before is [`TaskError::Taken`].
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R, TaskError>> {
+        let Some(place) = &self.place else { return Poll::Ready(Err(TaskError::Taken)) };
+        let is_ready = match place {
+            Place::Call(block, index) => block.wake_when_ready(*index, context.waker()),
+            Place::Items(gather) => gather.wake_when_ready(context.waker()),
+        };
+        if !is_ready {
+            return Poll::Pending;
+        }
+        Poll::Ready(place.take().unwrap_or(Err(TaskError::NotReady)).and_then(self.decode))
+    }
+}
+
+impl<R> Drop for AsyncResult<R> {
+    fn drop(&mut self) {
+        if let Some(Place::Call(block, index)) = &self.place {
+            block.forget(*index);
+        }
     }
 }
 
 impl<R> fmt::Debug for AsyncResult<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AsyncResult").field("ready", &!self.inbox.is_empty()).finish_non_exhaustive()
+        f.debug_struct("AsyncResult").field("ready", &self.is_ready()).finish_non_exhaustive()
     }
 }

@@ -28,6 +28,7 @@ use std::any::{Any, TypeId, type_name};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 
 /// A function that lies in a shared library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,30 +82,100 @@ impl<A, R> fmt::Debug for Func<A, R> {
 
 impl<A: 'static, R: 'static> Serialize for Func<A, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let offset = offset_of(self.0 as *const ()).map_err(S::Error::custom)?;
-        (build_hash().map_err(S::Error::custom)?, offset, fingerprint::<A, R>()).serialize(serializer)
+        write_function(self.0 as *const (), fingerprint::<A, R>(), serializer)
     }
 }
 
 impl<'de, A: 'static, R: 'static> Deserialize<'de> for Func<A, R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Func<A, R>, D::Error> {
-        check_trust()?;
-        let (build, offset, types) = <(u64, u64, u64)>::deserialize(deserializer)?;
-        if build != build_hash().map_err(D::Error::custom)? {
-            return Err(D::Error::custom(
-                "a function of another build of the program: start both sides from one build",
-            ));
-        }
-        if types != fingerprint::<A, R>() {
-            return Err(D::Error::custom("a function of other types than the receiver expects"));
-        }
-        let address = address_of(offset)
-            .ok_or_else(|| D::Error::custom("a function that lies outside of the executable"))?;
+        let address = read_function(fingerprint::<A, R>(), deserializer)?;
         // SAFETY:
         // - the address lies in the code of this executable, and the build is the sender's;
         // - the sender took the offset from a `fn(A) -> R`, as the fingerprint says (see the head of this file).
         Ok(Func(unsafe { std::mem::transmute::<*const (), fn(A) -> R>(address) }))
     }
+}
+
+/// A `fn(&mut S, A) -> R` as a value that can travel: a [`Func`] that works on something that stays where it is.
+///
+/// ```
+/// use multiproc_process::{FuncWith, Process};
+///
+/// let add = FuncWith::new(|sum: &mut u32, n: u32| *sum += n);
+/// let sum = Process::spawn(add, |add| {
+///     let mut sum = 40;
+///     add.call(&mut sum, 2);
+///     sum
+/// })?;
+/// assert_eq!(sum.join()?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct FuncWith<S, A, R>(fn(&mut S, A) -> R);
+
+impl<S, A, R> FuncWith<S, A, R> {
+    /// Takes a function, a method, or a closure that captures nothing.
+    ///
+    /// One that lies in a shared library can be called here, but sending it is an error.
+    pub fn new(f: fn(&mut S, A) -> R) -> FuncWith<S, A, R> {
+        FuncWith(f)
+    }
+
+    /// Calls the function.
+    pub fn call(&self, state: &mut S, argument: A) -> R {
+        (self.0)(state, argument)
+    }
+}
+
+impl<S, A, R> Clone for FuncWith<S, A, R> {
+    fn clone(&self) -> FuncWith<S, A, R> {
+        *self
+    }
+}
+
+impl<S, A, R> Copy for FuncWith<S, A, R> {}
+
+impl<S, A, R> fmt::Debug for FuncWith<S, A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FuncWith<{}, {}, {}>", type_name::<S>(), type_name::<A>(), type_name::<R>())
+    }
+}
+
+impl<S: 'static, A: 'static, R: 'static> Serialize for FuncWith<S, A, R> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        // A type of its own: no `Func<(S, A), R>` is taken for it.
+        write_function(self.0 as *const (), fingerprint::<FuncWith<S, A, R>, R>(), serializer)
+    }
+}
+
+impl<'de, S: 'static, A: 'static, R: 'static> Deserialize<'de> for FuncWith<S, A, R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FuncWith<S, A, R>, D::Error> {
+        let address = read_function(fingerprint::<FuncWith<S, A, R>, R>(), deserializer)?;
+        // SAFETY:
+        // - the address lies in the code of this executable, and the build is the sender's;
+        // - the sender took the offset from a `fn(&mut S, A) -> R`, as the fingerprint says (see the head of this
+        //   file).
+        Ok(FuncWith(unsafe { std::mem::transmute::<*const (), fn(&mut S, A) -> R>(address) }))
+    }
+}
+
+fn write_function<S: Serializer>(function: *const (), types: u64, serializer: S) -> Result<S::Ok, S::Error> {
+    let offset = offset_of(function).map_err(S::Error::custom)?;
+    (build_hash().map_err(S::Error::custom)?, offset, types).serialize(serializer)
+}
+
+/// The address of a function that arrives, which is one of these types.
+fn read_function<'de, D: Deserializer<'de>>(types: u64, deserializer: D) -> Result<*const (), D::Error> {
+    check_trust()?;
+    let (build, offset, theirs) = <(u64, u64, u64)>::deserialize(deserializer)?;
+    if build != build_hash().map_err(D::Error::custom)? {
+        return Err(D::Error::custom(
+            "a function of another build of the program: start both sides from one build",
+        ));
+    }
+    if theirs != types {
+        return Err(D::Error::custom("a function of other types than the receiver expects"));
+    }
+    address_of(offset).ok_or_else(|| D::Error::custom("a function that lies outside of the executable"))
 }
 
 /// A function and the code that knows its types, for crates that send calls themselves, as the pool does.
@@ -238,9 +309,13 @@ pub(crate) fn address_of(offset: u64) -> Option<*const ()> {
 }
 
 pub(crate) fn build_hash() -> Result<u64, ForeignFunction> {
-    let mut hash = Fnv::new();
-    hash.write(image().map_err(|_| ForeignFunction)?.build_id().as_bytes());
-    Ok(hash.finish())
+    static HASH: OnceLock<u64> = OnceLock::new();
+    let image = image().map_err(|_| ForeignFunction)?;
+    Ok(*HASH.get_or_init(|| {
+        let mut hash = Fnv::new();
+        hash.write(image.build_id().as_bytes());
+        hash.finish()
+    }))
 }
 
 /// Tells functions of different types apart within one build.

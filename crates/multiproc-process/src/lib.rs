@@ -79,12 +79,14 @@ mod stdio;
 pub use builder::{Builder, StartMethod, default_start_method, set_default_start_method};
 pub use error::{JoinError, SpawnError};
 pub use executable::set_executable;
-pub use function::{CallError, ForeignFunction, Func, Remote, Returned};
+pub use function::{CallError, ForeignFunction, Func, FuncWith, Remote, Returned};
 pub use hook::init;
 pub use info::{ProcessInfo, cpu_count, current_process, parent_process};
 pub use log::{LogError, log_to_stderr};
 pub use method::Method;
 pub use panics::Panic;
+#[doc(hidden)]
+pub use panics::{catch, discard};
 pub use process::Process;
 pub use registry::active_children;
 pub use status::ExitStatus;

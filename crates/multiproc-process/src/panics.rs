@@ -53,8 +53,13 @@ thread_local! {
 
 /// Runs `f`, and gives its panic, if there is one, with location and backtrace.
 ///
-/// The panic is still printed by whatever hook was there before.
-pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
+/// The panic is still printed by whatever hook was there before. For crates that call functions themselves, as the
+/// pool does.
+///
+/// # Errors
+///
+/// The panic.
+pub fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
     prepare();
     let outer = CAUGHT.replace(Caught::Nothing);
     let result = panic::catch_unwind(AssertUnwindSafe(f));
@@ -79,7 +84,7 @@ pub(crate) fn prepare() {
 }
 
 /// Drops a value whose destructor may panic; tells whether it did.
-pub(crate) fn discard<T>(value: T) -> bool {
+pub fn discard<T>(value: T) -> bool {
     match panic::catch_unwind(AssertUnwindSafe(|| drop(value))) {
         Ok(()) => false,
         // Its own destructor could panic again: better leaked.

@@ -80,6 +80,9 @@ mod kept;
 #[cfg(not(any(loom, multiproc_model)))]
 mod lease;
 #[cfg(not(any(loom, multiproc_model)))]
+#[doc(hidden)]
+pub mod link;
+#[cfg(not(any(loom, multiproc_model)))]
 mod message;
 #[cfg(not(any(loom, multiproc_model)))]
 mod queue;

@@ -53,6 +53,17 @@ impl<'a> Outgoing<'a> {
         Ok(Outgoing { end: encoder.bytes().len(), load })
     }
 
+    /// Looks at a message that was encoded elsewhere.
+    pub(crate) fn of(
+        bytes: &mut Vec<u8>,
+        fds: Vec<Arc<OwnedFd>>,
+        memory: &Arc<OwnedFd>,
+        depot: &'a Depot,
+    ) -> Result<Outgoing<'a>, Kind> {
+        let load = if fds.is_empty() { None } else { Some(Self::stow(bytes, fds, memory, Some(depot))?) };
+        Ok(Outgoing { end: bytes.len(), load })
+    }
+
     #[cold]
     fn load(
         encoder: &mut Encoder,
@@ -60,8 +71,17 @@ impl<'a> Outgoing<'a> {
         depot: Option<&'a Depot>,
     ) -> Result<Load<'a>, Kind> {
         let fds = encoder.take_fds();
+        Self::stow(encoder.bytes(), fds, memory, depot)
+    }
+
+    #[cold]
+    fn stow(
+        bytes: &mut Vec<u8>,
+        fds: Vec<Arc<OwnedFd>>,
+        memory: &Arc<OwnedFd>,
+        depot: Option<&'a Depot>,
+    ) -> Result<Load<'a>, Kind> {
         let depot = depot.ok_or(Kind::NamedHandles)?;
-        let bytes = encoder.bytes();
         let [left, right] = depot.ends();
         let own = [memory, left, right];
         let mut carried = Vec::new();
@@ -176,6 +196,12 @@ pub(crate) fn decode<T: Message>(
 #[cold]
 fn not_decoded(error: codec::DecodeError, bytes: &[u8]) -> GetError {
     GetError::new(Kind::Decode { error, bytes: bytes.into() })
+}
+
+/// The bytes of a record without what tells of its handles, of which none is the queue's own.
+pub(crate) fn separate(bytes: &[u8]) -> Option<&[u8]> {
+    let (rest, count) = bytes.split_last_chunk::<4>()?;
+    rest.get(..rest.len().checked_sub(u32::from_le_bytes(*count) as usize)?)
 }
 
 /// The message's own bytes, and its descriptors.

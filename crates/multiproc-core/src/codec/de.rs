@@ -71,18 +71,7 @@ pub fn decode_into<T: DeserializeOwned>(
         return Err(DecodeKind::TooManyHandles(fds.len()).into());
     }
     let entered = Entered::decode(limits.trusted);
-    let max_memory = limits.max_memory.saturating_add(bytes.len().saturating_mul(MEMORY_PER_BYTE));
-    let mut deserializer = Deserializer {
-        input: bytes,
-        memory: max_memory,
-        depth: limits.max_depth,
-        zero_sized: limits.max_zero_sized,
-        stack_floor: entered.floor,
-        handles_left: fds.len(),
-        fds: if fds.is_empty() { Vec::new() } else { fds.into_iter().map(Some).collect() },
-        max_memory,
-        limits,
-    };
+    let mut deserializer = Deserializer::new(bytes, fds, limits, entered.floor);
     *place = Some(T::deserialize(&mut deserializer)?);
     match deserializer.left_over() {
         None => Ok(()),
@@ -91,6 +80,37 @@ pub fn decode_into<T: DeserializeOwned>(
             Err(error)
         }
     }
+}
+
+/// Decodes `count` messages of a trusted peer that stand behind each other and have no handles, into `values`.
+///
+/// For batches: what one call of [`decode`] costs beside the value is paid once.
+///
+/// # Errors
+///
+/// As [`decode_with`]; the messages before the one that cannot be decoded are in `values` then.
+///
+/// # Examples
+///
+/// ```
+/// let mut values: Vec<u32> = Vec::new();
+/// multiproc_core::codec::decode_many(&[1, 2, 3], 3, &mut values)?;
+/// assert_eq!(values, [1, 2, 3]);
+/// # Ok::<(), multiproc_core::codec::DecodeError>(())
+/// ```
+pub fn decode_many<T: DeserializeOwned>(
+    bytes: &[u8],
+    count: usize,
+    values: &mut Vec<T>,
+) -> Result<(), DecodeError> {
+    let limits = Limits::trusted();
+    let entered = Entered::decode(limits.trusted);
+    let mut deserializer = Deserializer::new(bytes, Vec::new(), &limits, entered.floor);
+    values.reserve(count.min(bytes.len().max(1)));
+    for _ in 0..count {
+        values.push(T::deserialize(&mut deserializer)?);
+    }
+    deserializer.left_over().map_or(Ok(()), Err)
 }
 
 /// Reads postcard's format within limits.
@@ -109,6 +129,27 @@ pub(super) struct Deserializer<'de> {
 }
 
 impl<'de> Deserializer<'de> {
+    #[inline]
+    fn new(
+        input: &'de [u8],
+        fds: Vec<OwnedFd>,
+        limits: &'de Limits,
+        stack_floor: usize,
+    ) -> Deserializer<'de> {
+        let max_memory = limits.max_memory.saturating_add(input.len().saturating_mul(MEMORY_PER_BYTE));
+        Deserializer {
+            input,
+            memory: max_memory,
+            depth: limits.max_depth,
+            zero_sized: limits.max_zero_sized,
+            stack_floor,
+            handles_left: fds.len(),
+            fds: if fds.is_empty() { Vec::new() } else { fds.into_iter().map(Some).collect() },
+            max_memory,
+            limits,
+        }
+    }
+
     /// The error for what the value did not use up.
     #[inline]
     fn left_over(&self) -> Option<DecodeError> {

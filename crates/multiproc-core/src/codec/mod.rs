@@ -31,7 +31,7 @@ mod limits;
 mod ser;
 mod varint;
 
-pub use de::{decode, decode_into, decode_with};
+pub use de::{decode, decode_into, decode_many, decode_with};
 pub use encode::{Encoded, Encoder, encode, encode_message};
 pub use error::{DecodeError, EncodeError};
 pub use handle::{Carried, is_trusted};

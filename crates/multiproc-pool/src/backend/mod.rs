@@ -1,78 +1,114 @@
 //! The seam between the typed pool and what runs its tasks.
 //!
-//! Above it are types, order, and futures; below it opaque envelopes, and events about them. A backend takes what its
-//! credit allows and never blocks; whatever becomes of an envelope, exactly one [`Event::Done`] tells it. It hides
-//! from the layer above which worker has what: an envelope that a dying worker had not begun is given to another.
+//! Above it are types, order, retries and futures; below it opaque envelopes, and events about them. A backend takes
+//! what its credit allows and never waits; whatever becomes of an envelope's elements is told by events, of each of
+//! them exactly once: a result, a failure, or that what ran them is lost. What a backend cannot do its capabilities
+//! say, which are looked at when the pool is built.
 
+mod caps;
+mod door;
 mod local;
-mod wire;
-mod worker;
+pub(crate) mod wire;
 
-pub(crate) use local::{Local, LocalOptions};
+pub(crate) use caps::Caps;
+pub(crate) use door::{Door, Knocker, Seen};
+pub(crate) use local::{Init, Local, LocalOptions, WorkerKind};
 
-use multiproc_core::codec::{self, DecodeError, Encoded};
-use multiproc_core::{Bell, Deadline, Message};
-use multiproc_pipe::parcel::Parcel;
-use multiproc_process::{ExitStatus, Panic, Remote};
+use crate::death::WorkerStatus;
+use multiproc_process::Panic;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Numbers the tasks of one pool.
+/// Numbers what is handed to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct TaskId(pub(crate) u64);
+pub(crate) struct EnvelopeId(pub(crate) u64);
 
-/// A task without types.
-#[derive(Debug)]
-pub(crate) struct Envelope {
-    pub(crate) id: TaskId,
-    pub(crate) call: Remote,
-    pub(crate) arguments: Encoded,
+/// Elements of one function, without types.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Envelope<'a> {
+    pub(crate) id: EnvelopeId,
+    /// The code that knows the types, and the function: as they travel.
+    pub(crate) runner: &'a [u8],
+    pub(crate) function: &'a [u8],
+    /// How many elements there are, and their arguments behind each other.
+    pub(crate) count: u32,
+    pub(crate) arguments: &'a [u8],
+    /// The descriptors of a single element's arguments.
+    pub(crate) fds: &'a [Arc<OwnedFd>],
+    /// Each result has its length before it.
+    pub(crate) framed: bool,
+    /// Somebody will ask how long an element has been running.
+    pub(crate) timed: bool,
 }
 
-/// How a task ended.
+/// Why an envelope was not taken.
 #[derive(Debug)]
-pub(crate) enum Outcome {
-    Returned(Payload),
+pub(crate) enum Refusal {
+    /// Not now.
+    Busy,
+    /// Not ever: the arguments cannot be handed over.
+    NotSent(String),
+}
+
+/// What has become of one element, other than a result.
+#[derive(Debug)]
+pub(crate) enum Failure {
     Panicked(Panic),
-    /// The arguments could not be decoded by the worker.
+    /// The arguments could not be decoded.
     NotDecoded(String),
     /// The result could not be encoded.
     NotEncoded(String),
-    /// The worker ended while it ran the task.
-    WorkerDied(ExitStatus),
-    /// The arguments cannot be handed to a worker.
-    NotSent(String),
-    /// The task is done, and its answer cannot be received.
-    NotReceived(String),
-    /// No worker can be started.
-    NoWorker(String),
+    /// It was taken back when it was about to be begun.
+    Skipped,
 }
 
-/// An encoded result.
+/// Results of elements that follow each other.
 #[derive(Debug)]
-pub(crate) struct Payload {
-    parcel: Parcel,
-}
-
-impl Payload {
-    pub(crate) fn new(parcel: Parcel) -> Payload {
-        Payload { parcel }
-    }
-
-    pub(crate) fn decode<R: Message>(mut self) -> Result<R, DecodeError> {
-        let fds = self.parcel.take_fds();
-        codec::decode(self.parcel.body(), fds)
-    }
+pub(crate) struct Results {
+    pub(crate) id: EnvelopeId,
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    /// How many of them were told before.
+    pub(crate) known: u32,
+    pub(crate) bytes: Vec<u8>,
+    /// The descriptors of a single one.
+    pub(crate) fds: io::Result<Vec<OwnedFd>>,
+    /// How long those that are new took.
+    pub(crate) nanos: u64,
 }
 
 /// What a backend has to tell.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A task has ended.
-    Done(TaskId, Outcome),
-    /// A task that was taken has not been begun: it is to be submitted again.
-    Returned(Envelope),
-    /// The numbers of the worker processes have changed.
-    Workers(Vec<u32>),
+    Results(Results),
+    Failed {
+        id: EnvelopeId,
+        element: u32,
+        failure: Failure,
+    },
+    /// One of its elements cannot be decoded: none was begun.
+    Undecodable(EnvelopeId),
+    /// What had it is gone; so many of its elements had been begun.
+    Lost {
+        id: EnvelopeId,
+        begun: u32,
+        death: Arc<WorkerStatus>,
+    },
+    /// Nothing can be run, and why; `None`: it can again.
+    Impossible(Option<String>),
+    /// Who works has changed.
+    Changed,
+}
+
+/// How far an envelope is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    /// How many of its elements have been begun.
+    pub(crate) begun: u32,
+    /// For how long the last of them has been running.
+    pub(crate) running: Duration,
 }
 
 /// How a backend ends.
@@ -84,20 +120,71 @@ pub(crate) enum Shutdown {
     Now,
 }
 
-/// What runs the tasks. One thread owns it and calls everything here.
+/// What is known of one worker.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WorkerInfo {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) is_ready: bool,
+    pub(crate) has: usize,
+    pub(crate) done: u64,
+    pub(crate) idle: Duration,
+    pub(crate) age: Duration,
+}
+
+/// What runs envelopes. Nothing here waits; for events one waits at its [`Door`].
 pub(crate) trait Backend: Send {
+    fn caps(&self) -> Caps;
+
+    /// Where it tells that there are events.
+    fn door(&self) -> &Arc<Door>;
+
     /// How many envelopes it would take now.
-    fn credit(&self) -> usize;
+    fn credit(&self, expected: Option<Duration>) -> usize;
 
-    /// Takes an envelope; only while there is credit.
-    fn submit(&mut self, envelope: Envelope);
+    /// How many workers have nothing to do.
+    fn idle(&self) -> usize;
 
-    /// Takes a task back that has not been begun; tells whether it could. Then nothing more is told of it.
-    fn take_back(&mut self, id: TaskId) -> bool;
+    /// Takes an envelope.
+    ///
+    /// # Errors
+    ///
+    /// See [`Refusal`].
+    fn submit(&mut self, envelope: &Envelope<'_>) -> Result<(), Refusal>;
 
-    /// Waits for something to happen until the deadline, or for `bell` to ring, and tells what did.
-    fn poll(&mut self, bell: &Bell, deadline: Deadline, events: &mut Vec<Event>) -> io::Result<()>;
+    /// Takes back what has not been begun of an envelope, and of all that its worker was to do after it; tells how many
+    /// elements of each had been begun.
+    fn take_back(&mut self, id: EnvelopeId) -> Vec<(EnvelopeId, u32)>;
 
-    /// Ends the workers and waits for their end.
-    fn shut_down(&mut self, how: Shutdown);
+    /// The envelopes that wait behind others which take long.
+    fn stragglers(&self, now: Instant, patience: Duration) -> Vec<EnvelopeId>;
+
+    /// How far an envelope is.
+    fn progress(&self, id: EnvelopeId) -> Option<Progress>;
+
+    /// Asks the element that is running to stop, and ends what runs it if it does not within `grace`.
+    fn stop(&mut self, id: EnvelopeId, grace: Duration);
+
+    /// Collects what has been told.
+    fn collect(&mut self, events: &mut Vec<Event>);
+
+    /// Buries the dead, replaces them, ends what is to end; tells when it wants to be called again.
+    fn attend(&mut self, events: &mut Vec<Event>) -> Option<Instant>;
+
+    /// Collects results that a worker has not sent yet because it is busy with another element.
+    fn harvest(&mut self, events: &mut Vec<Event>);
+
+    fn workers(&self) -> Vec<WorkerInfo>;
+
+    /// How many workers died.
+    fn restarts(&self) -> u64;
+
+    /// Lets workers that are not needed go down to the least number, or has so many come as there is work for.
+    fn want(&mut self, tasks: usize);
+
+    /// Lets the workers leave, or ends them, and waits for that until then; tells whether all are gone.
+    fn try_shut_down(&mut self, how: Shutdown, deadline: Option<Instant>) -> bool;
+
+    /// Does the same, and kills who is not gone by then.
+    fn shut_down(&mut self, how: Shutdown, deadline: Option<Instant>) -> bool;
 }

@@ -1,51 +1,207 @@
-//! What pool and worker say to each other.
+//! What pool and worker share: the words in memory, and the heads of the records in the two rings.
+//!
+//! # Chunks
+//!
+//! A record to a worker is a *chunk*: one function, and the arguments of some calls of it, the *elements*, which run one
+//! after the other. Chunks of one worker are numbered from 1; that number is the chunk's *place*.
+//!
+//! # The words
+//!
+//! The worker tells by `begun` which element it runs, before it begins, so that a death can be blamed on that one. The
+//! pool takes back what has not been begun by raising `taken_back`: elements of chunks up to that place which are not
+//! begun by then go to others. Each side writes its own word and then reads the other's; see
+//! [`barrier`](multiproc_core::sys::barrier) for how only the pool pays for that.
+//!
+//! # The journal
+//!
+//! Results leave a worker several at a time. Until they do they stand in the journal as well, in the order of their
+//! elements: `journal_at` says from which element on, `journal_len` how many there are and how long. A worker's death
+//! loses none of them.
 
 use multiproc_pipe::Fd;
-use multiproc_process::{Panic, Remote};
+use multiproc_queue::link::Link;
 use multiproc_shm::{Shared, ShmSafe};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU64;
 
-/// The words that a worker and the pool share. Tasks are named by their place in the worker's stream, from 1.
+/// How many words the journal has.
+pub(crate) const JOURNAL: usize = 2048;
+
+/// The words that a worker and the pool share.
 #[derive(Debug, ShmSafe)]
 #[repr(C)]
 pub(crate) struct Marks {
-    /// Written by the worker: the last task that it has begun, so that its death is blamed on that one, and none that
-    /// it has begun is given to another.
+    /// Written by the worker: the chunk's place (its lower half) and how many of its elements have been begun.
     pub(crate) begun: AtomicU64,
-    /// Written by the pool: tasks up to this one that the worker has not begun are taken back.
+    /// Written by the worker, where the elements have a deadline: when the last one was begun, in nanoseconds.
+    pub(crate) since: AtomicU64,
+    /// Written by the worker: the place and the first element of what is in the journal.
+    pub(crate) journal_at: AtomicU64,
+    /// Written by the worker: how many results are in the journal, and their length in bytes.
+    pub(crate) journal_len: AtomicU64,
+    /// Written by the worker: nanoseconds without work.
+    pub(crate) idle: AtomicU64,
+    pub(crate) reserved: [u64; 3],
+    /// Written by the pool: what is not begun of chunks up to this place is not to be run.
     pub(crate) taken_back: AtomicU64,
+    /// Written by the pool: the element that is asked to stop, as in `begun`.
+    pub(crate) stop: AtomicU64,
+    pub(crate) reserved_too: [u64; 6],
+    /// Written by the worker: results as they are encoded.
+    pub(crate) journal: [AtomicU64; JOURNAL],
 }
 
-/// The arguments of a worker process.
+impl Marks {
+    pub(crate) fn new() -> Marks {
+        Marks {
+            begun: AtomicU64::new(0),
+            since: AtomicU64::new(0),
+            journal_at: AtomicU64::new(0),
+            journal_len: AtomicU64::new(0),
+            idle: AtomicU64::new(0),
+            reserved: [0; 3],
+            taken_back: AtomicU64::new(0),
+            stop: AtomicU64::new(0),
+            reserved_too: [0; 6],
+            journal: [const { AtomicU64::new(0) }; JOURNAL],
+        }
+    }
+}
+
+/// Two halves of a word.
+#[inline]
+pub(crate) fn pair(high: u64, low: u32) -> u64 {
+    high << 32 | u64::from(low)
+}
+
+/// The word that a pool's workers share.
+#[derive(Debug, ShmSafe)]
+#[repr(C)]
+pub(crate) struct Board {
+    /// See [`Door`](super::Door).
+    pub(crate) word: AtomicU64,
+}
+
+/// What a worker is given. A thread has the pool's own, a process a copy of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WorkerArgs {
-    /// The worker's end of its socket.
-    pub(crate) socket: Fd<OwnedFd>,
+    pub(crate) tasks: Link,
+    pub(crate) results: Link,
     pub(crate) marks: Shared<Marks>,
+    pub(crate) board: Shared<Board>,
+    pub(crate) bell: Fd<OwnedFd>,
+    /// The kernel makes barriers for the pool when it asks.
+    pub(crate) has_barriers: bool,
 }
 
-/// Pool to worker; the body of the parcel is the encoded arguments.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Task {
+/// The head of a record to a worker; behind it stand the runner, the function, the arguments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TaskHead {
     pub(crate) place: u64,
-    pub(crate) call: Remote,
+    pub(crate) count: u32,
+    pub(crate) flags: u32,
+    pub(crate) runner_len: u32,
+    pub(crate) function_len: u32,
 }
 
-/// Worker to pool; the body of the parcel is the encoded result.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Answer {
-    pub(crate) place: u64,
-    pub(crate) outcome: AnswerKind,
+/// Results are told apart: each has its length before it.
+pub(crate) const FRAMED: u32 = 1;
+/// The beginning of each element is noted.
+pub(crate) const TIMED: u32 = 2;
+
+impl TaskHead {
+    pub(crate) const LEN: usize = 24;
+
+    pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.place.to_le_bytes());
+        for number in [self.count, self.flags, self.runner_len, self.function_len] {
+            bytes.extend(number.to_le_bytes());
+        }
+    }
+
+    /// Reads a head, and gives what stands behind it.
+    pub(crate) fn read(bytes: &[u8]) -> Option<(TaskHead, &[u8])> {
+        let (place, rest) = bytes.split_first_chunk::<8>()?;
+        let (numbers, rest) = rest.split_first_chunk::<16>()?;
+        let ([count, flags, runner_len, function_len], []) = numbers.as_chunks::<4>() else { return None };
+        let head = TaskHead {
+            place: u64::from_le_bytes(*place),
+            count: u32::from_le_bytes(*count),
+            flags: u32::from_le_bytes(*flags),
+            runner_len: u32::from_le_bytes(*runner_len),
+            function_len: u32::from_le_bytes(*function_len),
+        };
+        Some((head, rest))
+    }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// What a record from a worker tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum AnswerKind {
-    /// It was taken back before it was begun.
-    Skipped,
-    Returned,
-    Panicked(Panic),
-    NotDecoded(String),
-    NotEncoded(String),
+    /// It is ready for work.
+    Ready = 1,
+    /// Its state could not be made; behind the head stands the panic.
+    NotReady = 2,
+    /// Results; they stand behind the head.
+    Returned = 3,
+    /// Behind the head stands the panic.
+    Panicked = 4,
+    /// Behind the head stands the reason.
+    NotDecoded = 5,
+    /// Behind the head stands the reason.
+    NotEncoded = 6,
+    /// It was taken back just when it was to be begun.
+    Skipped = 7,
+    /// One of several elements cannot be decoded: none of them was begun.
+    Undecodable = 8,
+}
+
+impl AnswerKind {
+    fn of(number: u32) -> Option<AnswerKind> {
+        use AnswerKind::*;
+        [Ready, NotReady, Returned, Panicked, NotDecoded, NotEncoded, Skipped, Undecodable]
+            .into_iter()
+            .find(|kind| *kind as u32 == number)
+    }
+}
+
+/// The head of a record from a worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AnswerHead {
+    pub(crate) place: u64,
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    pub(crate) kind: AnswerKind,
+    /// Nanoseconds since the last record of this chunk, or its beginning.
+    pub(crate) nanos: u64,
+}
+
+impl AnswerHead {
+    pub(crate) const LEN: usize = 32;
+
+    /// Writes it over the first bytes.
+    pub(crate) fn write(&self, bytes: &mut [u8]) {
+        let words = [self.place, pair(self.count.into(), self.first), self.kind as u64, self.nanos]
+            .map(u64::to_le_bytes);
+        for (word, target) in words.iter().zip(bytes.chunks_exact_mut(8)) {
+            target.copy_from_slice(word);
+        }
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Option<(AnswerHead, &[u8])> {
+        let (words, rest) = bytes.split_at_checked(AnswerHead::LEN)?;
+        let (words, _) = words.as_chunks::<8>();
+        let [place, range, kind, nanos] = words else { return None };
+        let range = u64::from_le_bytes(*range);
+        let head = AnswerHead {
+            place: u64::from_le_bytes(*place),
+            first: range as u32,
+            count: (range >> 32) as u32,
+            kind: AnswerKind::of(u64::from_le_bytes(*kind) as u32)?,
+            nanos: u64::from_le_bytes(*nanos),
+        };
+        Some((head, rest))
+    }
 }

@@ -55,6 +55,7 @@ pub use memory::{Broken, Memory, OutOfMemory};
 pub use peers::{Anyone, End, Peers};
 pub use position::Position;
 pub use put::{Fault, NoDeposit, Parcel, PutFault, Record, Seen};
+pub use spin::Spin;
 pub use take::{Batch, Sink};
 
 /// A queue of byte records over some memory.

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// What one process has learned about one kind of wait.
 #[derive(Debug)]
-pub(super) struct Spin {
+pub struct Spin {
     /// How many pauses the next wait spends on looking.
     looks: AtomicU32,
     /// How many waits it is until the core is offered again.
@@ -65,7 +65,9 @@ fn is_time(left: &AtomicU32, interval: &AtomicU32) -> bool {
 }
 
 impl Spin {
-    pub(super) const fn new() -> Spin {
+    /// Knows nothing yet.
+    #[expect(clippy::new_without_default, reason = "a static is made of it")]
+    pub const fn new() -> Spin {
         Spin {
             looks: AtomicU32::new(FEWEST),
             aloof: AtomicU32::new(0),
@@ -79,7 +81,7 @@ impl Spin {
     ///
     /// `found` tells how much: as it grows while one lingers, lingering pays.
     #[inline]
-    pub(super) fn wait(&self, pause: u32, found: impl Fn() -> u32) -> bool {
+    pub fn wait(&self, pause: u32, found: impl Fn() -> u32) -> bool {
         // A model has no time that could pass.
         if cfg!(any(loom, multiproc_model)) {
             return false;

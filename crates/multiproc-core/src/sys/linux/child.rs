@@ -401,6 +401,30 @@ pub fn reap(pidfd: impl AsFd, block: bool) -> io::Result<Option<End>> {
     }
 }
 
+/// The most bytes that a child had in memory at one time, once it has ended and before it is waited for.
+///
+/// `None` while it runs, after the wait, or where that cannot be told.
+pub fn peak_memory(pidfd: impl AsFd) -> Option<u64> {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: both pointers lead to room for what the kernel writes there; the C library's form has no room for the
+    // second.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_waitid,
+            libc::P_PIDFD,
+            pidfd.as_fd().as_raw_fd(),
+            info.as_mut_ptr(),
+            libc::WEXITED | libc::WNOWAIT | libc::WNOHANG,
+            usage.as_mut_ptr(),
+        )
+    };
+    // SAFETY: all zeros, or what the kernel wrote.
+    let usage = unsafe { usage.assume_init() };
+    let kibibytes = u64::try_from(usage.ru_maxrss).ok().filter(|_| result == 0)?;
+    (kibibytes > 0).then_some(kibibytes << 10)
+}
+
 /// The kernel's `struct pidfd_info`, as far as its first version goes.
 #[repr(C)]
 #[derive(Default)]

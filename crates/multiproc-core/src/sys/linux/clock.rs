@@ -10,6 +10,12 @@ pub fn coarse_millis() -> u64 {
     now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
 }
 
+/// Nanoseconds of a clock that never goes back and that all processes share.
+pub fn nanos() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -312,6 +312,57 @@ pub fn send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
     }
 }
 
+/// Makes this process the leader of a process group of its own, in which its children will be.
+///
+/// # Errors
+///
+/// The system's: it leads a session.
+pub fn lead_group() -> io::Result<()> {
+    Ok(rustix::process::setpgid(None, None)?)
+}
+
+/// Sends `signal` to all processes of the group that `leader` leads; nothing happens where there is none.
+///
+/// The leader must not have been waited for: its number could be another's by then.
+///
+/// # Errors
+///
+/// `PermissionDenied` where all of them run as another user.
+pub fn signal_group(leader: u32, signal: i32) -> io::Result<()> {
+    let signal = Signal::from_named_raw(signal)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("there is no signal {signal}")))?;
+    let Some(leader) = i32::try_from(leader).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    match rustix::process::kill_process_group(leader, signal) {
+        Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How many bytes of a process are in memory now; `None` where that cannot be told.
+pub fn resident(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+/// Tells whether a process has a handler for `signal`; false where that cannot be told.
+pub fn catches(id: u32, signal: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    (1..=64).contains(&signal) && caught >> (signal - 1) & 1 == 1
+}
+
+/// How often the kernel has killed a process of this one's control group for want of memory; `None` where that cannot
+/// be told.
+pub fn oom_kills() -> Option<u64> {
+    let group = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = group.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let events = std::fs::read_to_string(format!("/sys/fs/cgroup{path}/memory.events")).ok()?;
+    events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
+}
+
 /// Opens a descriptor of the process with the number `pid`.
 ///
 /// # Errors

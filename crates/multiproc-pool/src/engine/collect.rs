@@ -1,0 +1,145 @@
+//! What becomes of what a backend tells.
+
+use super::work::{After, Chunk, Given, Part};
+use super::{Engine, MAX_TRIES};
+use crate::TaskError;
+use crate::backend::{EnvelopeId, Event, Failure, Results};
+use crate::death::WorkerStatus;
+
+impl Engine {
+    /// Does what follows from events.
+    pub(super) fn handle(&mut self, events: &mut Vec<Event>, after: &mut After) {
+        for event in events.drain(..) {
+            match event {
+                Event::Results(results) => self.results(results, after),
+                Event::Failed { id, element, failure } => self.failed(id, element, failure, after),
+                Event::Undecodable(id) => {
+                    if let Some(chunk) = self.chunks.remove(&id) {
+                        for element in (chunk.part.from..chunk.part.to).rev() {
+                            self.queue.push_first(Part::whole(chunk.part.work.single(element)));
+                        }
+                    }
+                }
+                Event::Lost { id, begun, death } => self.lost(id, begun, &death, after),
+                Event::Impossible(why) => self.impossible = why,
+                Event::Changed => {
+                    self.ids = self.backend.workers().into_iter().map(|worker| worker.id).collect();
+                }
+            }
+        }
+    }
+
+    fn results(&mut self, results: Results, after: &mut After) {
+        let Results { id, first, count, known, bytes, fds, nanos } = results;
+        let Some(chunk) = self.chunks.get_mut(&id) else { return };
+        let new = count - known;
+        chunk.answered += new;
+        let Part { work, from, to } = &chunk.part;
+        self.paces.learn(work.code.key, new, nanos);
+        self.recorder.done(new, nanos, bytes.len(), &work.options);
+        let given = Given { first: work.base + u64::from(from + first), count, known, bytes, fds, nanos };
+        work.sink.results(given, after);
+        if chunk.answered >= to - from {
+            self.chunks.remove(&id);
+        }
+    }
+
+    fn failed(&mut self, id: EnvelopeId, element: u32, failure: Failure, after: &mut After) {
+        let Some(chunk) = self.chunks.get_mut(&id) else { return };
+        chunk.answered = element + 1;
+        let Part { work, from, to } = &chunk.part;
+        let work = std::sync::Arc::clone(work);
+        let (number, element) = (work.base + u64::from(from + element), from + element);
+        if chunk.answered >= to - from {
+            self.chunks.remove(&id);
+        }
+        let log = |what: &str, why: &str| tracing::error!(target: "multiproc::pool", why, "cannot {what} of a task");
+        let error = match failure {
+            Failure::Skipped => {
+                self.queue.push_first(Part { work, from: element, to: element + 1 });
+                return;
+            }
+            Failure::Panicked(panic) => TaskError::Panicked {
+                message: panic.message,
+                location: panic.location,
+                backtrace: panic.backtrace,
+            },
+            Failure::NotDecoded(why) => {
+                log("decode the arguments", &why);
+                TaskError::Decode
+            }
+            Failure::NotEncoded(why) => {
+                log("encode the result", &why);
+                TaskError::Encode
+            }
+        };
+        self.recorder.failed();
+        let may_retry = matches!(error, TaskError::Panicked { .. });
+        let retries = work.options.as_ref().map_or(0, |options| options.retries);
+        if may_retry && work.attempts < retries {
+            let mut again = work.single(element);
+            again.attempts += 1;
+            self.queue.push(Part::whole(again));
+        } else {
+            work.sink.failed(number, error, after);
+        }
+    }
+
+    /// Of what a dead worker had, one element had been begun; the others go to others.
+    fn lost(&mut self, id: EnvelopeId, begun: u32, death: &WorkerStatus, after: &mut After) {
+        let Some(Chunk { part, answered, ended }) = self.chunks.remove(&id) else { return };
+        let begun = begun.clamp(answered, part.len());
+        let rest = Part { from: part.from + begun, ..part.clone() };
+        if begun > answered {
+            self.queue.push_first(rest);
+            self.blame(&part, begun - 1, ended, death, after);
+            return;
+        }
+        // It died before it began this one, which may be what it died of: while it was decoded.
+        if rest.len() == 0 {
+            return;
+        }
+        for element in (rest.from + 1..rest.to).rev() {
+            self.queue.push_first(Part {
+                work: std::sync::Arc::clone(&part.work),
+                from: element,
+                to: element + 1,
+            });
+        }
+        let mut first = part.work.single(rest.from);
+        first.tries += 1;
+        if first.tries >= MAX_TRIES {
+            let message = format!("{MAX_TRIES} workers ended before they could begin it: {death}");
+            first.sink.failed(first.base, TaskError::NoWorker { message }, after);
+        } else {
+            self.queue.push_first(Part::whole(first));
+        }
+    }
+
+    fn blame(
+        &mut self,
+        part: &Part,
+        element: u32,
+        ended: Option<(u32, TaskError)>,
+        death: &WorkerStatus,
+        after: &mut After,
+    ) {
+        let number = part.number(element);
+        let error = match ended {
+            Some((_, error)) => error,
+            None => TaskError::WorkerDied { status: *death },
+        };
+        self.recorder.failed();
+        let options = part.work.options.as_ref();
+        let mut again = part.work.single(part.from + element);
+        again.attempts += 1;
+        again.kills += 1;
+        let retries = options.map_or(0, |options| options.retries);
+        let is_final = error == TaskError::Cancelled || again.attempts > retries;
+        if is_final || again.kills >= self.max_kills {
+            part.work.sink.failed(number, error, after);
+        } else {
+            self.queue.push(Part::whole(again));
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! What knows what is to be done, who has it, and whom to tell: below the types, above the backend.
+//!
+//! It has no thread of its own. Whoever waits for a result works it: takes what was handed in, collects what the
+//! workers have told, hands out what is next. So a call and its answer take two wake-ups and no third party. Where
+//! nobody waits, the supervisor's thread does the same, and it alone does what takes time or what nobody waits for.
+
+mod collect;
+mod core;
+mod pace;
+mod queue;
+mod supervisor;
+mod work;
+
+pub(crate) use core::{Core, Ending};
+pub(crate) use work::{After, Code, Given, Part, Sink, Work};
+
+use crate::TaskError;
+use crate::backend::{Backend, Envelope, EnvelopeId, Refusal};
+use crate::options::TaskOptions;
+use crate::stats::Recorder;
+use pace::Paces;
+use queue::Queue;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use work::Chunk;
+
+/// How long something runs before those behind it are given to a worker that has nothing to do.
+const PATIENCE: Duration = Duration::from_millis(1);
+const MOST_PATIENCE: Duration = Duration::from_millis(128);
+/// How often a work may be given to workers that end before they begin it.
+const MAX_TRIES: u32 = 5;
+
+pub(crate) struct Engine {
+    pub(crate) backend: Box<dyn Backend>,
+    queue: Queue,
+    chunks: HashMap<EnvelopeId, Chunk>,
+    next: u64,
+    paces: Paces,
+    /// Nothing can be run, and why.
+    impossible: Option<String>,
+    /// How many workers one task may cost.
+    max_kills: u32,
+    /// When those who wait behind others are looked at, and how long it is until then.
+    look_at: Option<Instant>,
+    patience: Duration,
+    /// The first time at which an element's time may be up.
+    expire_at: Option<Instant>,
+    /// When the backend wants to be attended to.
+    attend_at: Option<Instant>,
+    pub(crate) recorder: Recorder,
+    pub(crate) ids: Vec<u32>,
+    events: Vec<crate::backend::Event>,
+    /// No more is handed out.
+    pub(crate) is_over: bool,
+}
+
+impl Engine {
+    pub(crate) fn new(backend: Box<dyn Backend>, max_kills: u32) -> Engine {
+        let ids = backend.workers().into_iter().map(|worker| worker.id).collect();
+        Engine {
+            backend,
+            queue: Queue::default(),
+            chunks: HashMap::new(),
+            next: 1,
+            paces: Paces::default(),
+            impossible: None,
+            max_kills,
+            look_at: None,
+            patience: PATIENCE,
+            expire_at: None,
+            attend_at: None,
+            recorder: Recorder::default(),
+            ids,
+            events: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    /// Tells whether there is nothing left to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.chunks.is_empty()
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.elements()
+    }
+
+    pub(crate) fn under_way(&self) -> usize {
+        self.chunks.values().map(|chunk| (chunk.part.len() - chunk.answered) as usize).sum()
+    }
+
+    /// When it is to be worked again though nobody has told anything.
+    pub(crate) fn next_time(&self) -> Option<Instant> {
+        [self.look_at, self.expire_at, self.attend_at].into_iter().flatten().min()
+    }
+
+    pub(crate) fn push(&mut self, work: Work) {
+        self.queue.push(Part::whole(work));
+    }
+
+    /// Does everything that can be done now without waiting.
+    pub(crate) fn work(&mut self, after: &mut After) {
+        let mut events = std::mem::take(&mut self.events);
+        self.backend.collect(&mut events);
+        self.handle(&mut events, after);
+        let now = self.next_time().map(|_| Instant::now());
+        if let Some(now) = now {
+            self.expire(now);
+            self.look(now, &mut events, after);
+        }
+        self.events = events;
+        self.hand_out(after);
+    }
+
+    /// Does what takes time.
+    pub(crate) fn attend(&mut self, after: &mut After) {
+        let mut events = std::mem::take(&mut self.events);
+        self.attend_at = self.backend.attend(&mut events);
+        self.handle(&mut events, after);
+        self.events = events;
+        self.hand_out(after);
+    }
+
+    /// Tells whether the backend is due.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.attend_at.is_some_and(|at| at <= now)
+    }
+
+    /// Hands over what waits, as far as there are workers for it.
+    pub(crate) fn hand_out(&mut self, after: &mut After) {
+        if self.is_over {
+            return;
+        }
+        if let Some(why) = &self.impossible {
+            let why = why.clone();
+            for part in self.queue.drain() {
+                fail_all(&part, &TaskError::NoWorker { message: why.clone() }, after);
+            }
+            return;
+        }
+        if self.queue.is_empty() {
+            return;
+        }
+        self.backend.want(self.queue.elements());
+        while let Some(part) = self.queue.pop() {
+            let pace = self.paces.of(part.work.code.key);
+            if self.backend.credit(pace.as_ref().map(|pace| pace.chunk_time())) == 0 {
+                self.queue.push_first(part);
+                break;
+            }
+            let workers = self.ids.len().max(1) as u32;
+            let most = if part.work.alone {
+                1
+            } else if part.work.is_divisible {
+                // What is not known goes one by one.
+                pace.map_or(1, |pace| pace.size(part.len() as usize + self.queue.elements(), workers))
+            } else {
+                // Who has put it together knew what is good for it.
+                part.len()
+            };
+            if !self.hand(part, most, after) {
+                break;
+            }
+        }
+    }
+
+    /// Hands over the first elements of a part; tells whether to go on.
+    fn hand(&mut self, part: Part, most: u32, after: &mut After) -> bool {
+        let Part { work, from, to } = part;
+        let until = from + most.min(to - from);
+        let id = EnvelopeId(self.next);
+        let timeout = work.options.as_ref().and_then(|options| options.timeout);
+        let envelope = Envelope {
+            id,
+            runner: &work.code.runner,
+            function: &work.code.function,
+            count: until - from,
+            arguments: work.arguments(from, until),
+            fds: &work.fds,
+            framed: work.framed,
+            timed: timeout.is_some(),
+        };
+        let is_over = match self.backend.submit(&envelope) {
+            Ok(()) => {
+                self.next += 1;
+                let now = Instant::now();
+                self.recorder.handed(until - from, now - work.since, envelope.arguments.len());
+                if let Some(timeout) = timeout {
+                    let at = now + timeout;
+                    self.expire_at = Some(self.expire_at.map_or(at, |before| before.min(at)));
+                }
+                self.patience = PATIENCE;
+                let at = now + PATIENCE;
+                self.look_at = Some(self.look_at.map_or(at, |before| before.min(at)));
+                let part = Part { work: Arc::clone(&work), from, to: until };
+                self.chunks.insert(id, Chunk { part, answered: 0, ended: None });
+                false
+            }
+            Err(Refusal::Busy) => {
+                self.queue.push_first(Part { work, from, to });
+                // Nothing may tell when there is room, as when handles are on their way.
+                let at = Instant::now() + PATIENCE;
+                self.look_at = Some(self.look_at.map_or(at, |before| before.min(at)));
+                return false;
+            }
+            Err(Refusal::NotSent(why)) => {
+                tracing::error!(target: "multiproc::pool", why, "cannot hand over the arguments of a task");
+                fail_all(&Part { work: Arc::clone(&work), from, to: until }, &TaskError::Encode, after);
+                false
+            }
+        };
+        self.queue.push_first(Part { work, from: until, to });
+        !is_over
+    }
+
+    /// Looks after those who wait behind others, and collects what busy workers have not sent.
+    fn look(&mut self, now: Instant, events: &mut Vec<crate::backend::Event>, after: &mut After) {
+        if self.look_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.backend.harvest(events);
+        self.handle(events, after);
+        if self.queue.is_empty() && self.backend.idle() > 0 {
+            for id in self.backend.stragglers(now, PATIENCE) {
+                self.take_back(id);
+            }
+        }
+        self.patience = (self.patience * 2).min(MOST_PATIENCE);
+        self.look_at = (!self.chunks.is_empty() || !self.queue.is_empty()).then(|| now + self.patience);
+    }
+
+    /// Takes back what was not begun of an envelope and of those behind it.
+    fn take_back(&mut self, id: EnvelopeId) {
+        for (id, begun) in self.backend.take_back(id).into_iter().rev() {
+            let Some(chunk) = self.chunks.get_mut(&id) else { continue };
+            let Part { work, from, to } = &mut chunk.part;
+            let rest = Part { work: Arc::clone(work), from: *from + begun, to: *to };
+            *to = *from + begun;
+            if chunk.answered == begun {
+                self.chunks.remove(&id);
+            }
+            self.queue.push_first(rest);
+        }
+    }
+
+    /// Ends the elements whose time is up.
+    fn expire(&mut self, now: Instant) {
+        if self.expire_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.expire_at = None;
+        let timed = |options: &Option<Arc<TaskOptions>>| options.as_ref().and_then(|options| options.timeout);
+        let late: Vec<(EnvelopeId, Duration)> = self
+            .chunks
+            .iter()
+            .filter(|(_, chunk)| chunk.ended.is_none())
+            .filter_map(|(id, chunk)| Some((*id, timed(&chunk.part.work.options)?)))
+            .collect();
+        for (id, timeout) in late {
+            let Some(progress) = self.backend.progress(id) else { continue };
+            let is_late = progress.begun > 0 && progress.running >= timeout;
+            if is_late {
+                self.stop(id, progress.begun - 1, TaskError::TimedOut);
+                continue;
+            }
+            let left = timeout.saturating_sub(progress.running).max(Duration::from_micros(200));
+            let at = now + left;
+            self.expire_at = Some(self.expire_at.map_or(at, |before| before.min(at)));
+        }
+    }
+
+    /// Ends an element that is running.
+    fn stop(&mut self, id: EnvelopeId, element: u32, called: TaskError) {
+        // Nothing else may be hit: what comes after it runs elsewhere.
+        self.take_back(id);
+        let Some(chunk) = self.chunks.get_mut(&id) else { return };
+        let grace = chunk.part.work.options.as_ref().map_or(TaskOptions::GRACE, |options| options.grace);
+        chunk.ended = Some((element, called));
+        self.backend.stop(id, grace);
+    }
+
+    /// Cancels the elements of a sink that `is_meant`: those that wait, and those that run if `running`. Tells whether
+    /// there were any.
+    pub(crate) fn cancel(
+        &mut self,
+        sink: &Arc<dyn Sink>,
+        is_meant: impl Fn(u64) -> bool + Copy,
+        running: bool,
+        after: &mut After,
+    ) -> bool {
+        // What workers have and have not begun comes back into the queue.
+        let theirs: Vec<EnvelopeId> =
+            self.chunks.iter().filter(|(_, chunk)| chunk.part.is_of(sink)).map(|(id, _)| *id).collect();
+        for id in &theirs {
+            let is_one = self.chunks.get(id).is_some_and(|chunk| {
+                (chunk.answered..chunk.part.len()).any(|element| is_meant(chunk.part.number(element)))
+            });
+            if is_one {
+                self.take_back(*id);
+            }
+        }
+        let removed = self.queue.remove(sink, is_meant);
+        for number in &removed {
+            sink.failed(*number, TaskError::Cancelled, after);
+        }
+        let mut any = !removed.is_empty();
+        for id in theirs.into_iter().filter(|_| running) {
+            let Some(chunk) = self.chunks.get(&id).filter(|chunk| chunk.ended.is_none()) else { continue };
+            let last = chunk.part.len().saturating_sub(1);
+            if chunk.answered <= last
+                && is_meant(chunk.part.number(last))
+                && self.backend.caps().kills_running
+            {
+                self.stop(id, last, TaskError::Cancelled);
+                any = true;
+            }
+        }
+        self.hand_out(after);
+        any
+    }
+
+    /// Cancels all that no worker has begun.
+    pub(crate) fn cancel_queued(&mut self, after: &mut After) {
+        let ids: Vec<EnvelopeId> = self.chunks.keys().copied().collect();
+        for id in ids {
+            self.take_back(id);
+        }
+        for part in self.queue.drain() {
+            fail_all(&part, &TaskError::Cancelled, after);
+        }
+    }
+
+    /// Ends everything that has no result with an error.
+    pub(crate) fn abandon(&mut self, error: &TaskError, after: &mut After) {
+        for part in self.queue.drain() {
+            fail_all(&part, error, after);
+        }
+        for (_, chunk) in self.chunks.drain() {
+            let Part { work, from, to } = chunk.part;
+            fail_all(&Part { work, from: from + chunk.answered, to }, error, after);
+        }
+    }
+}
+
+/// Ends all elements of a part with an error.
+pub(crate) fn fail_all(part: &Part, error: &TaskError, after: &mut After) {
+    for element in 0..part.len() {
+        part.work.sink.failed(part.number(element), error.clone(), after);
+    }
+}

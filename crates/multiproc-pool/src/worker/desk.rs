@@ -1,0 +1,287 @@
+//! Where a worker writes its results and its marks.
+
+use crate::backend::Knocker;
+use crate::backend::wire::{AnswerHead, AnswerKind, FRAMED, JOURNAL, Marks, TIMED, TaskHead, pair};
+use multiproc_core::codec::{self, Encoder};
+use multiproc_core::sys::clock;
+use multiproc_core::{Deadline, Message};
+use multiproc_process::Panic;
+use multiproc_queue::link::{Link, LinkError};
+use multiproc_shm::Shared;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, compiler_fence, fence};
+
+/// Results are told of at least so often while there are any, in nanoseconds.
+const OFTEN: u64 = 100_000;
+/// What a look at the clock is worth: it is looked at again after about this many nanoseconds.
+const LOOK: u64 = 5_000;
+/// The most elements between two looks.
+const MOST: u32 = 1024;
+
+/// The worker's half of what it shares with the pool.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    results: Link,
+    marks: Shared<Marks>,
+    knocker: Knocker,
+    has_barriers: bool,
+    /// The chunk under way.
+    place: u64,
+    total: u32,
+    flags: u32,
+    /// Nothing follows it, as far as is known.
+    is_last: bool,
+    /// The head of an answer, and results that were not put yet.
+    out: Encoder,
+    first: u32,
+    count: u32,
+    /// How many of those bytes are in the journal.
+    journaled: usize,
+    /// The element after the last one that is answered.
+    given: u32,
+    /// When the last record was put or the chunk begun, and when one was announced last.
+    mark: u64,
+    announced: u64,
+    /// How many elements pass until the next look at the clock, and how many did between the last two.
+    left: u32,
+    stride: u32,
+    looked: u64,
+}
+
+impl Desk {
+    pub(crate) fn new(results: Link, marks: Shared<Marks>, knocker: Knocker, has_barriers: bool) -> Desk {
+        Desk {
+            results,
+            marks,
+            knocker,
+            has_barriers,
+            place: 0,
+            total: 0,
+            flags: 0,
+            is_last: true,
+            out: Encoder::default(),
+            first: 0,
+            count: 0,
+            journaled: 0,
+            given: 0,
+            mark: clock::nanos(),
+            announced: 0,
+            left: 1,
+            stride: 1,
+            looked: 0,
+        }
+    }
+
+    /// Begins a chunk; `waited` tells since when there was nothing to do.
+    pub(crate) fn open(&mut self, head: &TaskHead, is_last: bool) {
+        (self.place, self.total, self.flags, self.is_last) = (head.place, head.count, head.flags, is_last);
+        (self.given, self.stride, self.left) = (0, 1, 1);
+        let now = clock::nanos();
+        (self.mark, self.looked) = (now, now);
+        self.clear(0);
+        // Before anything of it is decoded, which may be what a worker dies of.
+        self.marks.begun.store(pair(self.place, 0), Ordering::Relaxed);
+    }
+
+    /// Notes that there was nothing to do for so many nanoseconds.
+    pub(crate) fn idled(&self, nanos: u64) {
+        let idle = self.marks.idle.load(Ordering::Relaxed);
+        self.marks.idle.store(idle.wrapping_add(nanos), Ordering::Relaxed);
+    }
+
+    fn clear(&mut self, first: u32) {
+        self.out.clear();
+        self.out.bytes().extend([0; AnswerHead::LEN]);
+        (self.first, self.count, self.journaled) = (first, 0, 0);
+    }
+
+    /// Marks an element as begun; not so if it was taken back, and then nothing of this chunk is to be run any more.
+    #[inline]
+    pub(crate) fn begin(&mut self, element: u32) -> bool {
+        if self.flags & TIMED != 0 {
+            self.marks.since.store(clock::nanos(), Ordering::Relaxed);
+        }
+        // TAKE-BACK: Release, partner of the Acquire of whoever reads it after this process' death.
+        self.marks.begun.store(pair(self.place, element + 1), Ordering::Release);
+        if self.has_barriers {
+            // TAKE-BACK: partner of the barrier that the pool has us pass between its store and its load: either this
+            // load sees that store, or that load sees the store above.
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            // TAKE-BACK: SeqCst, partner of the fence in `Local::take_back`: as above.
+            fence(Ordering::SeqCst);
+        }
+        if self.marks.taken_back.load(Ordering::Relaxed) < self.place {
+            return true;
+        }
+        self.skip(element);
+        false
+    }
+
+    #[cold]
+    fn skip(&mut self, element: u32) {
+        self.flush();
+        self.answer(element, AnswerKind::Skipped, &[]);
+    }
+
+    /// Gives an element's result.
+    #[inline]
+    pub(crate) fn give<R: Message>(&mut self, element: u32, value: &R) {
+        self.given = element + 1;
+        if self.count == 0 && self.first != element {
+            self.first = element;
+        }
+        let start = self.out.bytes().len();
+        let is_framed = self.flags & FRAMED != 0;
+        if is_framed {
+            self.out.bytes().extend([0; 4]);
+        }
+        if let Err(error) = self.out.encode(value) {
+            self.out.bytes().truncate(start);
+            let why = error.to_string();
+            return self.fail(element, AnswerKind::NotEncoded, why.as_bytes());
+        }
+        if is_framed {
+            let len = (self.out.bytes().len() - start - 4) as u32;
+            self.out.bytes()[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        }
+        if self.out.has_handles() {
+            return self.give_handles(element, start);
+        }
+        self.count += 1;
+        if element + 1 == self.total {
+            self.flush();
+            return;
+        }
+        self.note();
+        self.left -= 1;
+        if self.left == 0 {
+            self.look();
+        }
+    }
+
+    /// Looks at the clock: results are not kept for long.
+    fn look(&mut self) {
+        let now = clock::nanos();
+        let took = now - self.looked;
+        self.stride = if took < LOOK { (self.stride * 2).min(MOST) } else { 1 };
+        (self.left, self.looked) = (self.stride, now);
+        if now - self.mark > OFTEN {
+            self.flush();
+        }
+    }
+
+    /// Writes what is new into the journal.
+    #[inline]
+    fn note(&mut self) {
+        let bytes = &self.out.bytes()[AnswerHead::LEN..];
+        let len = bytes.len();
+        if len > JOURNAL * 8 {
+            self.flush();
+            return;
+        }
+        let begin = self.journaled / 8;
+        if self.count == 1 {
+            self.marks.journal_at.store(pair(self.place, self.first), Ordering::Relaxed);
+            // JOURNAL: Release, partner of the Acquire in `journal::read`: who sees a word of these sees that they are.
+            fence(Ordering::Release);
+        }
+        let mut words = bytes[begin * 8..].chunks_exact(8);
+        let mut at = begin;
+        for word in &mut words {
+            let word = word.try_into().map_or(0, u64::from_le_bytes);
+            self.marks.journal[at].store(word, Ordering::Relaxed);
+            at += 1;
+        }
+        let rest = words.remainder();
+        if !rest.is_empty() {
+            let word = rest.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+            self.marks.journal[at].store(word, Ordering::Relaxed);
+        }
+        self.journaled = len;
+        // JOURNAL: Release, partner of the Acquire in `journal::read`: the words before it are seen.
+        self.marks.journal_len.store(pair(self.count.into(), len as u32), Ordering::Release);
+    }
+
+    #[cold]
+    fn give_handles(&mut self, element: u32, start: usize) {
+        let fds = self.out.take_fds();
+        let own = self.out.bytes().split_off(start);
+        self.flush();
+        self.first = element;
+        self.count = 1;
+        self.out.bytes().extend(own);
+        self.put(AnswerKind::Returned, fds);
+        self.clear(element + 1);
+    }
+
+    /// Puts the results that there are, and tells of them if it is time.
+    pub(crate) fn flush(&mut self) {
+        if self.count == 0 {
+            return;
+        }
+        let next = self.first + self.count;
+        self.put(AnswerKind::Returned, Vec::new());
+        // JOURNAL: Release, as in `note`: what is in the ring is not in the journal. Both for a moment harms nobody.
+        self.marks.journal_len.store(0, Ordering::Release);
+        self.clear(next);
+    }
+
+    /// Answers an element with something else than its result.
+    #[cold]
+    pub(crate) fn fail(&mut self, element: u32, kind: AnswerKind, body: &[u8]) {
+        self.given = element + 1;
+        self.flush();
+        self.answer(element, kind, body);
+    }
+
+    /// Tells of a panic, of which nothing is told if the element was answered before.
+    #[cold]
+    pub(crate) fn panicked(&mut self, element: u32, panic: &Panic) {
+        if element < self.given {
+            return;
+        }
+        let body = codec::encode(panic).map(|encoded| encoded.bytes).unwrap_or_default();
+        self.fail(element, AnswerKind::Panicked, &body);
+    }
+
+    /// Puts a record of its own.
+    pub(crate) fn answer(&mut self, element: u32, kind: AnswerKind, body: &[u8]) {
+        self.clear(element);
+        self.count = 1;
+        self.out.bytes().extend(body);
+        self.put(kind, Vec::new());
+        self.clear(element + 1);
+    }
+
+    fn put(&mut self, kind: AnswerKind, fds: Vec<Arc<OwnedFd>>) {
+        let now = clock::nanos();
+        let nanos = now - self.mark;
+        self.mark = now;
+        let head = AnswerHead { place: self.place, first: self.first, count: self.count, kind, nanos };
+        head.write(self.out.bytes());
+        match self.results.put(self.out.bytes(), fds, Deadline::NEVER) {
+            Ok(()) => {}
+            Err(LinkError::Failed(error)) if kind == AnswerKind::Returned => {
+                let why = format!("the result cannot be sent: {error}");
+                let first = self.first;
+                for element in first..first + self.count {
+                    self.answer(element, AnswerKind::NotEncoded, why.as_bytes());
+                }
+            }
+            // Nobody could be told anything: the pool learns of the end of this process.
+            Err(error) => panic!("a result cannot be handed over: {error:?}"),
+        }
+        let is_done = self.first + self.count >= self.total || kind != AnswerKind::Returned;
+        if is_done && self.is_last || now - self.announced > OFTEN {
+            self.announced = now;
+            self.knocker.announce();
+        }
+    }
+
+    /// Announces what may not have been told yet: there is nothing more to do.
+    pub(crate) fn announce(&mut self) {
+        self.knocker.announce();
+    }
+}
