@@ -39,11 +39,14 @@
 //! - [`pipe`](mod@pipe): typed connections that carry whatever handles a message holds; listeners for those who have the
 //!   key, Python programs too; with the feature `tokio`, awaited.
 //! - [`pool`]: many tasks on a few processes.
+//! - [`manager`]: state in a server process, used through proxies, from other machines too.
 //!
 //! Every name is here at the root as well, and each crate can be used alone. [`log_to_stderr`] tells what they do.
 
 #[doc(inline)]
 pub use multiproc_core as core;
+#[doc(inline)]
+pub use multiproc_manager as manager;
 #[doc(inline)]
 pub use multiproc_pipe as pipe;
 #[doc(inline)]
@@ -59,6 +62,14 @@ pub use multiproc_sync as sync;
 
 #[doc(inline)]
 pub use multiproc_core::Message;
+#[doc(inline)]
+pub use multiproc_manager::{
+    ArrayProxy, BarrierError, BarrierProxy, BoundedSemaphoreProxy, CallError, ConditionGuard, ConditionProxy,
+    DictProxy, EventProxy, ItemsProxy, ListProxy, LockGuard, LockProxy, Manager, ManagerBuilder,
+    ManagerError, ManagerStats, NamespaceProxy, ObjectStats, PriorityQueueProxy, Proxy, QueueGetError,
+    QueueProxy, QueuePutError, ReentrantLockGuard, ReentrantLockProxy, RemoteManager, SemaphorePermit,
+    SemaphoreProxy, ValueProxy,
+};
 #[doc(inline)]
 pub use multiproc_pipe::{
     AcceptError, Address, AuthKey, ConnectError, ConnectOptions, Connection, Fd, ListenError, Listener,

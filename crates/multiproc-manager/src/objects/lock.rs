@@ -1,0 +1,199 @@
+use super::hold::{Hold, Owner, Taken, thread};
+use super::ready_made;
+use crate::operation::{Held, Operation, Reason, Step, Turn};
+use crate::proxy::{Proxy, or_expired};
+use crate::wire::Id;
+use crate::{CallError, RemoteManager};
+use multiproc_core::Deadline;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What a [`LockProxy`] stands for.
+#[derive(Debug, Default)]
+pub struct Lock(Hold);
+
+impl Held for Lock {
+    fn client_gone(&mut self, client: Id) {
+        self.0.client_gone(client);
+    }
+}
+
+ready_made! {
+    /// A lock in a manager's server, Python's `manager.Lock()`.
+    ///
+    /// It is had by a guard, or, in Python's way, until somebody releases it. It belongs to the process that has taken it:
+    /// when that dies it is free within a moment, and the next owner is [told](LockGuard::is_inherited).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let manager = multiproc_manager::Manager::start()?;
+    /// let lock = manager.lock()?;
+    /// {
+    ///     let _guard = lock.lock()?;
+    ///     assert!(lock.try_lock()?.is_none());
+    /// }
+    /// assert!(lock.acquire()?);
+    /// lock.release()?;
+    /// assert!(lock.release().unwrap_err().is_misuse());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    LockProxy[] of Lock
+}
+
+/// Takes the lock.
+#[derive(Debug, Serialize, Deserialize)]
+struct Acquire {
+    waits: bool,
+    thread: u64,
+}
+
+impl Operation<Lock> for Acquire {
+    type Output = Taken;
+
+    fn run(self, lock: &mut Lock, turn: &mut Turn) -> Step<Self, Taken> {
+        if turn.reason == Reason::Cancelled {
+            return Step::Done(Taken::No);
+        }
+        match lock.0.take(Owner { client: turn.client, thread: self.thread }, false) {
+            Taken::No if self.waits && turn.reason != Reason::Expired => Step::Wait(self),
+            taken => {
+                turn.holds = taken != Taken::No;
+                Step::Done(taken)
+            }
+        }
+    }
+
+    fn class(&self) -> Option<u8> {
+        Some(0)
+    }
+}
+
+impl RemoteManager {
+    /// Makes a lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](RemoteManager::create).
+    pub fn lock(&self) -> Result<LockProxy, CallError> {
+        self.create_lent((), |()| Lock::default()).map(LockProxy)
+    }
+}
+
+impl LockProxy {
+    /// Waits for the lock, and has it until the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::call`].
+    pub fn lock(&self) -> Result<LockGuard, CallError> {
+        self.take(true, self.0.deadline(None))?.ok_or_else(CallError::expired)
+    }
+
+    /// Takes the lock if nobody has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::call`].
+    pub fn try_lock(&self) -> Result<Option<LockGuard>, CallError> {
+        self.take(false, self.0.deadline(None))
+    }
+
+    /// Takes the lock if it is free within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::call`].
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<Option<LockGuard>, CallError> {
+        self.take(true, Deadline::after(timeout))
+    }
+
+    fn take(&self, waits: bool, deadline: Deadline) -> Result<Option<LockGuard>, CallError> {
+        let taken = self.acquire_before(waits, deadline)?;
+        let inherited = taken == Taken::FromTheDead;
+        Ok((taken != Taken::No).then(|| LockGuard { lock: self.0.clone(), inherited }))
+    }
+
+    fn acquire_before(&self, waits: bool, deadline: Deadline) -> Result<Taken, CallError> {
+        let lock = self.0.clone();
+        let undo = move |taken| {
+            if taken != Taken::No {
+                // Who wanted it has given up; a server that is gone has no locks.
+                let _ = lock.call((), |lock, ()| lock.0.give(None));
+            }
+        };
+        let taken = self.0.operate(Acquire { waits, thread: thread() }, deadline, Some(Box::new(undo)));
+        or_expired(taken, || Taken::No)
+    }
+
+    /// Waits for the lock, and has it until it is [released](LockProxy::release), by whomever; true if it has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::call`].
+    pub fn acquire(&self) -> Result<bool, CallError> {
+        Ok(self.acquire_before(true, self.0.deadline(None))? != Taken::No)
+    }
+
+    /// Takes the lock as [`acquire`](LockProxy::acquire) does, if nobody has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::call`].
+    pub fn try_acquire(&self) -> Result<bool, CallError> {
+        Ok(self.acquire_before(false, self.0.deadline(None))? != Taken::No)
+    }
+
+    /// Takes the lock as [`acquire`](LockProxy::acquire) does, if it is free within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::call`].
+    pub fn acquire_timeout(&self, timeout: Duration) -> Result<bool, CallError> {
+        Ok(self.acquire_before(true, Deadline::after(timeout))? != Taken::No)
+    }
+
+    /// Sets the lock free, whoever has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::call`]; [`is_misuse`](CallError::is_misuse) where nobody has it.
+    pub fn release(&self) -> Result<(), CallError> {
+        if self.0.call((), |lock, ()| lock.0.give(None))? {
+            Ok(())
+        } else {
+            Err(CallError::misuse("the lock is released, and nobody has it"))
+        }
+    }
+
+    /// Tells whether somebody has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::call`].
+    pub fn is_locked(&self) -> Result<bool, CallError> {
+        self.0.call((), |lock, ()| lock.0.is_held())
+    }
+}
+
+/// Has a [`LockProxy`]'s lock until it is dropped.
+#[derive(Debug)]
+#[must_use = "a guard that is dropped at once has the lock no longer"]
+pub struct LockGuard {
+    lock: Proxy<Lock>,
+    inherited: bool,
+}
+
+impl LockGuard {
+    /// Tells whether who had the lock before died with it: what it guards may be half done.
+    pub fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        // A server that is gone has no locks.
+        let _ = self.lock.call((), |lock, ()| lock.0.give(None));
+    }
+}
