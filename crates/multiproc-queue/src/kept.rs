@@ -1,29 +1,18 @@
-//! Buffers that a thread keeps, since asking for memory takes longer than all the rest.
-
 use crate::ring::Batch;
-use multiproc_core::codec::Encoder;
 use std::cell::Cell;
-use std::thread::LocalKey;
-
-/// Where a buffer lies while it is not used; boxed, so that it is one word to move.
-type Kept<T> = Cell<Option<Box<T>>>;
 
 thread_local! {
-    /// What messages are encoded to.
-    pub(crate) static ENCODER: Kept<Encoder> = const { Cell::new(None) };
-    /// What messages are copied to.
-    pub(crate) static BATCH: Kept<Batch> = const { Cell::new(None) };
+    /// Boxed, so that it is one word to move.
+    static KEPT: Cell<Option<Box<Batch>>> = const { Cell::new(None) };
 }
 
-/// Takes the thread's buffer; a new one while it is in use further out, or when the thread ends.
+/// Runs `f` with an empty batch that the thread keeps, as [`with_encoder`](multiproc_core::codec::with_encoder) does.
 #[inline]
-pub(crate) fn take<T: Default>(key: &'static LocalKey<Kept<T>>) -> Box<T> {
-    key.try_with(Cell::take).ok().flatten().unwrap_or_default()
-}
-
-/// Keeps the buffer for the next time.
-#[inline]
-pub(crate) fn put_back<T>(key: &'static LocalKey<Kept<T>>, buffer: Box<T>) {
+pub(crate) fn with_batch<R>(f: impl FnOnce(&mut Batch) -> R) -> R {
+    let mut batch = KEPT.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    let result = f(&mut batch);
+    batch.clear();
     // Where the thread ends it is dropped.
-    let _ = key.try_with(|kept| kept.set(Some(buffer)));
+    let _ = KEPT.try_with(|kept| kept.set(Some(batch)));
+    result
 }
