@@ -127,10 +127,16 @@ impl Number {
         Number { is_broken: true, ..next }
     }
 
-    /// Tells whether an earlier generation was broken; one that ended long ago counts as complete.
+    /// Tells whether an earlier generation was broken.
+    ///
+    /// Of one that ended long ago it is not known. One that still looks was missing since, so that all later ones were
+    /// broken, unless there are more threads than parties. So it counts as broken if any of those was.
     fn was_broken(self, generation: u32) -> bool {
-        let ago = self.generation.wrapping_sub(generation) & GENERATION;
-        (1..=ENDINGS).contains(&ago) && self.endings >> (ago - 1) & 1 == 1
+        match self.generation.wrapping_sub(generation) & GENERATION {
+            0 => false,
+            ago @ 1..=ENDINGS => self.endings >> (ago - 1) & 1 == 1,
+            _ => self.endings != 0,
+        }
     }
 }
 
@@ -261,7 +267,11 @@ impl Barrier {
         }
         self.note(generation);
         entered.publish_quietly(Number { arrived: index + 1, ..number }.value());
+        let has_heard = entered.has_heard();
         drop(entered);
+        if has_heard {
+            self.look_for_the_dead(generation);
+        }
         let goes_on = |value| Number::of(value).generation != generation;
         let mut is_timeout = false;
         if !self.monitor.wait(deadline, goes_on, || self.look_for_the_dead(generation)) {
@@ -346,5 +356,27 @@ impl fmt::Debug for Barrier {
             .field("waiting", &self.waiting())
             .field("is_broken", &self.is_broken())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_who_looks_late_has_met_the_others_for_nothing() {
+        let start = Number { generation: GENERATION - 1, is_broken: false, arrived: 1, endings: 0 };
+        let after = |was_broken: bool, then: usize, are_broken: bool| {
+            let ended = start.next(was_broken);
+            let last = (0..then).fold(ended, |number, _| Number { arrived: 1, ..number }.next(are_broken));
+            Number::of(last.value()).was_broken(start.generation)
+        };
+        for then in 0..ENDINGS as usize {
+            assert!(after(true, then, false) && !after(false, then, true), "{then} later");
+        }
+        for then in [ENDINGS as usize, 100] {
+            assert!(after(true, then, true), "all that came later were broken, {then}");
+            assert!(!after(false, then, false), "none was broken, {then}");
+        }
     }
 }

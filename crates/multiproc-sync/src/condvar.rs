@@ -9,10 +9,13 @@
 //! What the dead leave: a place with a thread that is gone. If its ticket was granted, the notification goes to
 //! somebody who waits, *before* the place is cleared: a death in between wakes one too many, never one too few.
 //! Otherwise the place is cleared. The kernel watches the bell of a waiter from before the mutex is released (noted
-//! first, so that one store takes it from the mutex to the bell) until it has the mutex again; others who wait hear it.
+//! first, so that one store takes it from the mutex to the bell) until it takes the mutex again; others who wait hear
+//! it. From then on the kernel watches the mutex, whose next owner it must tell: a thread has one word that is watched.
+//! What was for one who dies there is passed on when a short sleep of another ends.
 //!
 //! Who dies with the mutex may have been about to notify, or may have been notified and not have taken what there was.
-//! So those who wait look at the mutex too, and end their wait if it belongs to the dead: one of them is told.
+//! So those who wait look at the mutex too, whenever they hear a death and whenever a short sleep ends, and end their
+//! wait if it belongs to the dead: one of them is told.
 //!
 //! A place holds a ticket before the number says that there is one. One who dies in between leaves a ticket that is
 //! not yet given out, and counts as a free place.
@@ -107,6 +110,8 @@ struct Number {
 struct Ticket {
     number: u32,
     place: Option<usize>,
+    /// Somebody died meanwhile, and will not be heard again.
+    has_heard: bool,
 }
 
 /// Tells whether a ticket comes before another; they are never far apart, and may wrap.
@@ -273,13 +278,17 @@ impl Condvar {
         drop(guard);
         // Whoever dies with the mutex may have been about to notify, or to take what it was notified of.
         let is_orphaned = Cell::new(false);
+        let look = || {
+            self.look_for_the_dead();
+            is_orphaned.set(mutex.lock.is_of_the_dead());
+        };
+        if ticket.has_heard {
+            look();
+        }
         let was_woken = self.monitor.wait(
             deadline,
             |value| is_orphaned.get() || is_before(ticket.number, Number::of(value).granted),
-            || {
-                self.look_for_the_dead();
-                is_orphaned.set(mutex.lock.is_of_the_dead());
-            },
+            look,
         );
         let guard = mutex.lock_until(Deadline::NEVER);
         let timed_out = !self.end(&ticket) && !was_woken;
@@ -296,7 +305,7 @@ impl Condvar {
             self.places.0[place].thread.store(thread::id(), Ordering::Relaxed);
             self.places.0[place].ticket.store(u64::from(number.next) + 1, Ordering::Relaxed);
         }
-        let ticket = Ticket { number: number.next, place };
+        let ticket = Ticket { number: number.next, place, has_heard: entered.has_heard() };
         entered.publish_quietly(Number { next: number.next.wrapping_add(1), ..number }.value());
         Some(ticket)
     }

@@ -56,7 +56,8 @@ const WRITING: u32 = 2;
 #[repr(C)]
 pub struct RwLock<T> {
     /// A writer owns it from before it is announced until after it has written. Readers pass through it if a writer
-    /// is announced, so that the kernel tells them of its death.
+    /// is announced, so that the kernel tells them of its death; while it waits for the readers to leave, their bell
+    /// does, which who sleeps at the gate hears too.
     gate: Lock,
     /// What the owner of the gate does; it becomes other than `NONE` under the lock of `readers`.
     writer: AtomicU32,
@@ -126,7 +127,7 @@ impl<T> RwLock<T> {
     ///
     /// A writer has it or waits for it; or the last one died or panicked, as with [`read`](Self::read).
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, ReadError<'_, T>> {
-        if let Some(taken) = self.readers.take(looks::without_waiting(), |_| self.is_open()) {
+        if let Ok(taken) = self.readers.take(looks::without_waiting(), |_| self.is_open()) {
             return self.read_guard(taken);
         }
         // It may be one that is dead.
@@ -219,12 +220,24 @@ impl<T> RwLock<T> {
     #[inline]
     fn read_until(&self, deadline: Deadline) -> Result<RwLockReadGuard<'_, T>, ReadError<'_, T>> {
         match self.readers.take(deadline, |_| self.is_open()) {
-            Some(taken) => self.read_guard(taken),
-            None => match self.gate.lock_long(deadline) {
-                Some(acquired) => self.pass(acquired, deadline, Refused::TimedOut),
-                None => Err(AcquireError::refused(self.why_not())),
-            },
+            Ok(taken) => return self.read_guard(taken),
+            // The dead one may have been a writer.
+            Err(not) if not.has_heard => self.gate.release_of_the_dead(),
+            Err(_) => {}
         }
+        match self.lock_gate(deadline) {
+            Some(acquired) => self.pass(acquired, deadline, Refused::TimedOut),
+            None => Err(AcquireError::refused(self.why_not())),
+        }
+    }
+
+    fn lock_gate(&self, deadline: Deadline) -> Option<Acquired> {
+        let locked = self.gate.lock_long_hearing(self.readers.bell(), deadline)?;
+        if locked.has_heard {
+            // A death that will not be heard again.
+            self.readers.take_back_from_the_dead();
+        }
+        Some(locked.acquired)
     }
 
     /// Asked under the lock of `readers`.
@@ -244,7 +257,6 @@ impl<T> RwLock<T> {
         // What a dead writer left there.
         // RWLOCK: Release, as in `leave`: the lock of the gate has told this thread of what the writer wrote.
         self.writer.store(NONE, Ordering::Release);
-        // The kernel watches the gate until it is given back, and then the bell.
         let taken = self.readers.take_under(deadline, |_| true);
         self.gate.unlock_long();
         match taken {
@@ -255,7 +267,7 @@ impl<T> RwLock<T> {
     }
 
     fn write_until(&self, deadline: Deadline) -> Result<RwLockWriteGuard<'_, T>, WriteError<'_, T>> {
-        let Some(acquired) = self.gate.lock_long(deadline) else {
+        let Some(acquired) = self.lock_gate(deadline) else {
             return Err(AcquireError::refused(self.why_not()));
         };
         self.note(acquired);

@@ -1,6 +1,7 @@
 use crate::local::{Live, Table};
 use crate::machine::world;
-use crate::search::{Move, Plan, Search, Stop};
+use crate::report::say;
+use crate::search::{Move, Plan, Search, Stop, TimeOuts};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -111,7 +112,7 @@ impl Explorer {
             kills: 0,
             early: 0,
             limit: usize::MAX,
-            time_outs: false,
+            time_outs: TimeOuts::Never,
             slow_deaths: false,
             is_reduced: true,
         };
@@ -150,7 +151,15 @@ impl<F: Fn()> Explorer<F> {
     /// Lets bounded sleeps end where somebody sleeps who should not; without this such a state is a failure.
     #[must_use]
     pub fn time_outs(mut self) -> Explorer<F> {
-        self.plan.time_outs = true;
+        self.plan.time_outs = TimeOuts::Always;
+        self
+    }
+
+    /// Does the same as [`time_outs`](Self::time_outs), but for those who slept while each of the dead died: they must
+    /// have heard of it. Where deaths are slow they cannot.
+    #[must_use]
+    pub fn late_time_outs(mut self) -> Explorer<F> {
+        self.plan.time_outs = TimeOuts::OfLateComers;
         self
     }
 
@@ -194,6 +203,25 @@ impl<F: Fn()> Explorer<F> {
         }
     }
 
+    /// Visits every state as [`explore`](Self::explore) does, and says what that was.
+    ///
+    /// # Panics
+    ///
+    /// Something went wrong, or not all states were visited.
+    pub fn prove(
+        &self,
+        what: fmt::Arguments<'_>,
+        program: impl Fn(usize) + 'static,
+        check: impl Fn(&End) -> Result<(), String>,
+    ) {
+        let figures = match self.explore(program, check) {
+            Ok(figures) => figures,
+            Err(failure) => panic!("{what}: {failure}"),
+        };
+        say(format_args!("{what}: {figures}"));
+        assert!(figures.complete, "{what}: there are more states");
+    }
+
     /// Visits every state, with stacks put into classes or not.
     fn search(
         &self,
@@ -228,33 +256,37 @@ impl<F: Fn()> Explorer<F> {
                 // What is not known yet is learned by small searches, since each time all begins again.
                 Ok(()) => now.limit = limits.next().unwrap_or(plan.limit),
                 Err(Stop::Failure(failure, moves)) => {
-                    return Err(self.confirm(plan, program, check, failure, &moves));
+                    if self.happens(plan, program, check, &failure, &moves) {
+                        return Err(failure);
+                    }
+                    // What was taken for one class may be two.
+                    tables.iter_mut().for_each(|table| table.confirm(&mut live));
+                    if !live.differs {
+                        let what = format!("of the model, not of what it tries: {}", failure.what);
+                        return Err(Box::new(Failure { what, ..*failure }));
+                    }
                 }
                 Err(Stop::Differ) => {}
             }
         }
     }
 
-    /// Takes the moves that led to a failure with processes as they are, merged with no others.
-    fn confirm(
+    /// Takes the moves that led to a failure with processes as they are, merged with no others, and tells whether they
+    /// lead there.
+    fn happens(
         &self,
         plan: &Plan,
         program: &'static (dyn Fn(usize) + 'static),
         check: &impl Fn(&End) -> Result<(), String>,
-        failure: Box<Failure>,
+        failure: &Failure,
         moves: &[Move],
-    ) -> Box<Failure> {
+    ) -> bool {
         let world = world();
         let mut live = Live::new(true);
         let mut tables: Vec<Table> = (0..plan.processes).map(|at| Table::new(world, at)).collect();
         world.begin(program);
         (self.begin)();
-        match Search::new(world, plan, check, &mut live, &mut tables).replay(moves) {
-            Err(Stop::Failure(again, _)) if again.what == failure.what => failure,
-            _ => Box::new(Failure {
-                what: format!("of the model, not of what it tries: {}", failure.what),
-                ..*failure
-            }),
-        }
+        let end = Search::new(world, plan, check, &mut live, &mut tables).replay(moves);
+        matches!(end, Err(Stop::Failure(again, _)) if again.what == failure.what)
     }
 }

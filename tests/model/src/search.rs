@@ -22,9 +22,20 @@ pub(crate) struct Plan {
     pub(crate) kills: usize,
     pub(crate) early: usize,
     pub(crate) limit: usize,
-    pub(crate) time_outs: bool,
+    pub(crate) time_outs: TimeOuts,
     pub(crate) slow_deaths: bool,
     pub(crate) is_reduced: bool,
+}
+
+/// Whose sleeps end where somebody sleeps who should not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeOuts {
+    /// Nobody's.
+    Never,
+    /// That of whoever has not slept through each death: who has must have heard of it.
+    OfLateComers,
+    /// Everybody's.
+    Always,
 }
 
 /// Why a search did not come to its end.
@@ -57,6 +68,8 @@ struct Process {
     /// The address of what the kernel watches for it.
     watched: usize,
     learned: u64,
+    /// During how many deaths it slept.
+    heard: u8,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +146,7 @@ impl<'a, C: Fn(&End) -> Result<(), String>> Search<'a, C> {
         live: &'a mut Live,
         tables: &'a mut [Table],
     ) -> Self {
-        let unused = Process { status: Status::Done, class: 0, watched: 0, learned: 0 };
+        let unused = Process { status: Status::Done, class: 0, watched: 0, learned: 0, heard: 0 };
         let mut processes = [unused; PROCESSES];
         for (at, process) in processes[..plan.processes].iter_mut().enumerate() {
             process.status = Status::Ready;
@@ -296,7 +309,7 @@ impl<'a, C: Fn(&End) -> Result<(), String>> Search<'a, C> {
                         self.figures.digest ^= outcome;
                     }
                 }
-                Err(what) if self.plan.time_outs && end.asleep.contains(&true) => {
+                Err(what) if (0..self.plan.processes).any(|at| self.may_time_out(at)) => {
                     // A time-out that leads back here would be taken for a state that was visited.
                     if !self.goes_on(taken)? {
                         return Err(self.fail(format!("{what}, also after bounded sleeps"), taken));
@@ -394,7 +407,8 @@ impl<'a, C: Fn(&End) -> Result<(), String>> Search<'a, C> {
                     process.watched as u64
                 }
                 Request::Done => {
-                    self.set_process(at, Process { status: Status::Done, class: 0, watched: 0, learned: 0 });
+                    let done = Process { status: Status::Done, class: 0, watched: 0, ..process };
+                    self.set_process(at, done);
                     return Ok(1);
                 }
                 Request::Panicked => unreachable!("it is not ready"),
@@ -407,7 +421,7 @@ impl<'a, C: Fn(&End) -> Result<(), String>> Search<'a, C> {
             let what = self.tables[at].failure(class);
             return Err(self.fail(format!("process {at}: {what}"), taken));
         }
-        let after = Process { status: Status::Ready, class, watched, learned: 0 };
+        let after = Process { status: Status::Ready, class, watched, learned: 0, ..process };
         self.set_process(at, after);
         Ok(choices)
     }
@@ -457,17 +471,41 @@ impl<'a, C: Fn(&End) -> Result<(), String>> Search<'a, C> {
 
     fn time_out(&mut self) {
         for at in 0..self.plan.processes {
-            if self.processes[at].status == Status::Asleep {
+            if self.may_time_out(at) {
                 self.wake_one(at, TIMED_OUT);
             }
         }
+    }
+
+    /// Tells whether a process sleeps whose sleep may end by itself.
+    fn may_time_out(&self, at: usize) -> bool {
+        let process = self.processes[at];
+        process.status == Status::Asleep
+            && match self.plan.time_outs {
+                TimeOuts::Never => false,
+                // Who hears a death before it is seen hears nothing more of it.
+                TimeOuts::OfLateComers if self.plan.slow_deaths => true,
+                TimeOuts::OfLateComers => {
+                    let dead = self.processes.iter().filter(|process| process.status == Status::Dead);
+                    usize::from(process.heard) < dead.count()
+                }
+                TimeOuts::Always => true,
+            }
     }
 
     /// Does what the kernel does for a process that was killed.
     fn bury(&mut self, victim: usize, choice: usize) -> usize {
         let watched = self.processes[victim].watched;
         let status = if self.plan.slow_deaths { Status::Dying } else { Status::Dead };
-        self.set_process(victim, Process { status, class: 0, watched: 0, learned: 0 });
+        self.set_process(victim, Process { status, class: 0, watched: 0, learned: 0, heard: 0 });
+        if self.plan.time_outs == TimeOuts::OfLateComers {
+            for at in 0..self.plan.processes {
+                let process = self.processes[at];
+                if process.status == Status::Asleep {
+                    self.set_process(at, Process { heard: process.heard + 1, ..process });
+                }
+            }
+        }
         if watched == 0 {
             return 1;
         }
@@ -582,7 +620,8 @@ impl<'a, C: Fn(&End) -> Result<(), String>> Search<'a, C> {
                 Status::Done | Status::Dead | Status::Dying => words.push(status),
                 Status::Doomed => words.extend([status, process.watched as u64]),
                 Status::Ready | Status::Asleep | Status::Woken => {
-                    words.extend([status | u64::from(process.class) << 32, process.watched as u64]);
+                    let heard = u64::from(process.heard) << 8;
+                    words.extend([status | heard | u64::from(process.class) << 32, process.watched as u64]);
                 }
             }
         }

@@ -15,8 +15,10 @@
 //! from the lock, and clears it. Every other change is that of one word, the place's owner.
 //!
 //! A process that dies with a lease is found by those who wait: whoever holds a lease has the kernel watch the bell,
-//! and every bounded sleep ends with a look. What is returned is told to sleepers by publishing the tail as it is,
-//! and what is done by publishing the head as it is. Killed in between, the next look of a sleeper finds it.
+//! which all who sleep here hear, for a record, for room, or for a lock. It watches the bell also while a lease begins
+//! or ends under a lock, which who hears the bell frees; who comes later finds that lock when a short sleep ends. What
+//! is returned is told to sleepers by publishing the tail as it is, and what is done by publishing the head as it is.
+//! Killed in between, the bell tells it.
 
 use super::memory::Cursor;
 use super::peers::{lock, politely};
@@ -124,24 +126,48 @@ impl<M: Memory> Ring<M> {
 
     /// Takes the head's lock, and makes of the table what it was before a death.
     pub(super) fn lock_head(&self, deadline: Deadline) -> Option<Locked> {
-        let locked = lock(&self.memory.control().head.lock, deadline)?;
+        let control = self.memory.control();
+        let locked = lock(&control.head.lock, &control.bell, deadline)?;
+        Some(self.settled(locked))
+    }
+
+    /// Does the same while the kernel watches the bell: for one who has a lease, or tells of one.
+    fn lock_head_beside(&self, deadline: Deadline) -> Option<Locked> {
+        let control = self.memory.control();
+        let locked = control.head.lock.lock_beside(&control.bell, deadline)?;
+        Some(self.settled(locked))
+    }
+
+    fn settled(&self, locked: Locked) -> Locked {
         if locked.acquired == Acquired::OwnerDied {
             self.settle();
         }
-        Some(locked)
+        locked
     }
 
     /// Takes the tail's lock, and frees what a dead producer had linked.
     pub(super) fn lock_tail(&self, deadline: Deadline) -> Option<Locked> {
+        let control = self.memory.control();
+        Some(self.tidied(control.tail.lock.lock_hearing(&control.bell, deadline)?))
+    }
+
+    fn tidied(&self, locked: Locked) -> Locked {
         let tail = &self.memory.control().tail;
-        let locked = tail.lock.lock(deadline)?;
         if locked.acquired == Acquired::OwnerDied
             && let Ok(cursor) = self.cursor(Position::unpack(tail.cell.read_as_writer()))
         {
             // What is broken is found by who uses it.
             let _ = self.free_behind(&cursor);
         }
-        Some(locked)
+        locked
+    }
+
+    /// Frees the locks of those who died with the bell watched.
+    #[cold]
+    pub fn release_of_the_dead(&self) {
+        let control = self.memory.control();
+        control.head.lock.release_of_the_dead();
+        control.tail.lock.release_of_the_dead();
     }
 
     #[cold]
@@ -206,7 +232,7 @@ impl<M: Memory> Ring<M> {
     /// [`Fault::Broken`].
     pub fn lease(&self, deadline: Deadline, records: &mut impl Sink) -> Result<Leased, Fault> {
         let control = self.memory.control();
-        // From before the first step until the lease ends, with no gap but for the locks' own.
+        // From before the record is leased until the lease has ended, with no gap.
         let watched = thread::watch(control.bell.futex());
         let result = self.lease_watched(deadline, records);
         match result {
@@ -222,6 +248,7 @@ impl<M: Memory> Ring<M> {
             // Before the look: what was put before the close is found by it.
             let is_closed = self.is_closed();
             let Some(locked) = self.lock_head(deadline) else { return Err(Fault::TimedOut) };
+            let has_heard = locked.has_heard;
             let result = self.lease_first(records);
             control.head.lock.unlock(locked);
             match result {
@@ -235,6 +262,10 @@ impl<M: Memory> Ring<M> {
             // In this order: what is not in the queue any more was in the table before it left.
             if is_closed && self.is_empty() && self.leases().is_empty() {
                 return Err(Fault::Closed);
+            }
+            if has_heard {
+                // A death that will not be heard again.
+                self.return_of_the_dead();
             }
             let has_one = control.tail.cell.wait(
                 &control.bell,
@@ -261,6 +292,8 @@ impl<M: Memory> Ring<M> {
                 self.read_again(place, records)?;
                 let span = &leases.places[place].span;
                 span.store(span.load(Ordering::Relaxed) | REDELIVERED, Ordering::Relaxed);
+                // From now on there is more than the lock to be found.
+                thread::watch(self.memory.control().bell.futex());
                 leases.set_owner(place, process);
                 self.subtract_returned();
                 return Ok(Some(Leased { place, process, thread, is_redelivered: true }));
@@ -293,6 +326,8 @@ impl<M: Memory> Ring<M> {
         entry.turn.store(first, Ordering::Relaxed);
         entry.span.store(at.turn.saturating_sub(first).min(REDELIVERED - 1), Ordering::Relaxed);
         entry.token.store(token.unwrap_or(0), Ordering::Relaxed);
+        // As above.
+        thread::watch(control.bell.futex());
         leases.set_owner(place, process);
         control.head.cell.publish(at.position(head.count.wrapping_add(1)).pack());
         if let Some(token) = token {
@@ -324,9 +359,11 @@ impl<M: Memory> Ring<M> {
         // A forked child's copy of what its parent leased is none.
         if leased.process == thread::process_id() {
             let leases = self.leases();
+            // Until all is told, also between the locks.
+            let watched = thread::watch(control.bell.futex());
             let locked = loop {
                 // Without a deadline it comes to an end.
-                if let Some(locked) = self.lock_head(Deadline::NEVER) {
+                if let Some(locked) = self.lock_head_beside(Deadline::NEVER) {
                     break locked;
                 }
             };
@@ -350,6 +387,7 @@ impl<M: Memory> Ring<M> {
             if has_waiters || self.is_closed() {
                 self.stir();
             }
+            thread::watch_again(watched);
         }
         if leased.thread == thread::id() {
             thread::let_go(control.bell.futex());
@@ -381,22 +419,33 @@ impl<M: Memory> Ring<M> {
         });
     }
 
-    /// Wakes who waits for records, though there is none more behind the tail.
-    fn stir(&self) {
-        let tail = &self.memory.control().tail;
+    /// Wakes who waits for records, though there is none more behind the tail; tells whether a death was heard meanwhile.
+    fn stir(&self) -> bool {
+        let control = self.memory.control();
+        let tail = &control.tail;
         // Behind a producer that is stopped, sleepers find it when their sleep ends.
-        if let Some(locked) = self.lock_tail(politely()) {
-            tail.cell.publish(tail.cell.read_as_writer());
-            tail.lock.unlock(locked);
-        }
+        let Some(locked) = tail.lock.lock_beside(&control.bell, politely()) else { return false };
+        let locked = self.tidied(locked);
+        tail.cell.publish(tail.cell.read_as_writer());
+        tail.lock.unlock(locked);
+        locked.has_heard
     }
 
     /// Returns what processes had leased that are dead.
     #[cold]
     pub fn return_of_the_dead(&self) {
+        // Who dies at this is heard by the next.
+        let watched = thread::watch(self.memory.control().bell.futex());
+        while self.has_heard_while_returning() {}
+        thread::watch_again(watched);
+    }
+
+    /// Does that once, and tells whether another death was heard meanwhile.
+    fn has_heard_while_returning(&self) -> bool {
         let leases = self.leases();
         let me = thread::process_id();
-        let mut any = false;
+        let (mut any, mut has_heard) = (false, false);
+        self.release_of_the_dead();
         for place in 0..LEASES {
             let owner = leases.owner(place);
             if owner == FREE {
@@ -411,7 +460,8 @@ impl<M: Memory> Ring<M> {
             if !is_of_the_dead {
                 continue;
             }
-            let Some(locked) = self.lock_head(politely()) else { break };
+            let Some(locked) = self.lock_head_beside(politely()) else { break };
+            has_heard |= locked.has_heard;
             if leases.owner(place) == owner && owner != RETURNED {
                 self.give_back(place);
                 any = true;
@@ -419,8 +469,9 @@ impl<M: Memory> Ring<M> {
             self.memory.control().head.lock.unlock(locked);
         }
         if any {
-            self.stir();
+            has_heard |= self.stir();
         }
+        has_heard
     }
 
     /// Tells whether all records that were put have been taken and are done.

@@ -2,7 +2,7 @@ use super::{Memory, Ring};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::Ordering;
 use multiproc_core::sync::futex;
-use multiproc_sync::raw::{Lock, Locked};
+use multiproc_sync::raw::{DeathBell, Lock, Locked};
 use std::time::Duration;
 
 /// Who else uses the ring.
@@ -49,13 +49,13 @@ const GRACE: Duration = Duration::from_millis(20);
 /// Takes a lock by a deadline, or a little later: nobody can tell whether there is a message, or room, while another
 /// process is between two of its steps. Only an owner that was stopped there is not waited for.
 #[inline]
-pub(super) fn lock(lock: &Lock, deadline: Deadline) -> Option<Locked> {
-    lock.lock(deadline).or_else(|| lock_late(lock))
+pub(super) fn lock(lock: &Lock, bell: &DeathBell, deadline: Deadline) -> Option<Locked> {
+    lock.lock_hearing(bell, deadline).or_else(|| lock_late(lock, bell))
 }
 
 #[cold]
-fn lock_late(lock: &Lock) -> Option<Locked> {
-    if cfg!(multiproc_model) { None } else { lock.lock(Deadline::after(GRACE)) }
+fn lock_late(lock: &Lock, bell: &DeathBell) -> Option<Locked> {
+    if cfg!(multiproc_model) { None } else { lock.lock_hearing(bell, Deadline::after(GRACE)) }
 }
 
 impl<M: Memory> Ring<M> {

@@ -179,7 +179,9 @@ impl<M: Memory> Ring<M> {
                 }
                 result
             } else {
-                let Some(locked) = lock(&control.tail.lock, deadline) else { return fail(Fault::TimedOut) };
+                let Some(locked) = lock(&control.tail.lock, &control.bell, deadline) else {
+                    return fail(Fault::TimedOut);
+                };
                 let result = self.fill(&records[done..], locked.acquired);
                 control.tail.lock.unlock(locked);
                 result
@@ -216,7 +218,10 @@ impl<M: Memory> Ring<M> {
                     are_gone = peers.are_gone();
                     are_gone || has_looked.get() || self.is_closed() || self.has_changed(seen)
                 },
-                || has_looked.set(true),
+                || {
+                    self.release_of_the_dead();
+                    has_looked.set(true);
+                },
             );
             if !has_room {
                 return fail(timed_out);

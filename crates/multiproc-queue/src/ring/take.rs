@@ -146,7 +146,7 @@ impl<M: Memory> Ring<M> {
         records: &mut impl Sink,
     ) -> Result<(), Fault> {
         let control = self.memory.control();
-        let mut are_gone = false;
+        let (mut are_gone, mut has_heard) = (false, false);
         loop {
             // Before the look: what was put before the close, or by who is gone, is found by it.
             let is_over = are_gone || self.is_closed();
@@ -154,6 +154,7 @@ impl<M: Memory> Ring<M> {
                 self.drain(max, records)
             } else {
                 let Some(locked) = self.lock_head(deadline) else { return Err(Fault::TimedOut) };
+                has_heard = locked.has_heard;
                 let result = self.drain(max, records);
                 control.head.lock.unlock(locked);
                 result
@@ -182,7 +183,10 @@ impl<M: Memory> Ring<M> {
                 }
                 return Err(Fault::Closed);
             }
-            if !deadline.has_passed() && self.spin[0].wait(8, || self.more_than(tail)) {
+            if has_heard {
+                // A death that will not be heard again.
+                self.return_of_the_dead();
+            } else if !deadline.has_passed() && self.spin[0].wait(8, || self.more_than(tail)) {
                 continue;
             }
             let has_more = control.tail.cell.wait(

@@ -25,7 +25,9 @@
 //! memory.
 //!
 //! Where the kernel does not see a death (no list head, a filter, a lock that is not the last one that its thread
-//! took), sleepers look for the owner themselves whenever their bounded sleep ends, or a [`DeathBell`] rings.
+//! took), sleepers look for the owner themselves whenever their bounded sleep ends, or a [`DeathBell`] rings. Beside
+//! such a bell a lock can be taken in two ways: its sleepers hear the bell (`…_hearing`), and what the kernel watches
+//! for its owner is the bell, too (`…_beside`), where there is more than the lock to be found after a death.
 //!
 //! The model of kills tries this file with kills at every step; `tests/loom.rs` tries its orderings.
 
@@ -57,12 +59,42 @@ pub enum Acquired {
 }
 
 /// What the kernel is to watch again after a short hold.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Locked {
     watched: usize,
     /// How the lock was found.
     pub acquired: Acquired,
+    /// Somebody died meanwhile: who goes to sleep now looks first for what the dead have left.
+    pub has_heard: bool,
+}
+
+/// What who takes a lock hears beside it.
+#[derive(Clone, Copy)]
+enum Beside<'a> {
+    Nothing,
+    /// A bell, while the kernel watches the lock.
+    Hears(&'a DeathBell),
+    /// A bell, which is also what the kernel watches.
+    Watches(&'a DeathBell),
+}
+
+/// How a lock was found, and whether a bell was heard on the way.
+#[derive(Clone, Copy)]
+struct Found {
+    acquired: Acquired,
+    has_heard: bool,
+}
+
+impl Found {
+    fn free() -> Found {
+        Found { acquired: Acquired::Clean, has_heard: false }
+    }
+
+    fn locked(self, watched: usize) -> Locked {
+        let has_heard = self.has_heard || self.acquired == Acquired::OwnerDied;
+        Locked { watched, acquired: self.acquired, has_heard }
+    }
 }
 
 impl Lock {
@@ -83,9 +115,31 @@ impl Lock {
     /// Gives up at the deadline.
     #[inline]
     pub fn lock(&self, deadline: Deadline) -> Option<Locked> {
-        let (me, watched) = thread::begin(self.futex());
-        match self.acquire(me, deadline) {
-            Some(acquired) => Some(Locked { watched, acquired }),
+        self.lock_among(Beside::Nothing, deadline)
+    }
+
+    /// Does the same as [`lock`](Self::lock), and hears the bell of those who take it [`beside`](Self::lock_beside).
+    #[inline]
+    pub fn lock_hearing(&self, bell: &DeathBell, deadline: Deadline) -> Option<Locked> {
+        self.lock_among(Beside::Hears(bell), deadline)
+    }
+
+    /// Does the same as [`lock_hearing`](Self::lock_hearing) while the kernel watches the bell and not the lock.
+    ///
+    /// Who dies with it is found by those who hear the bell.
+    #[inline]
+    pub fn lock_beside(&self, bell: &DeathBell, deadline: Deadline) -> Option<Locked> {
+        self.lock_among(Beside::Watches(bell), deadline)
+    }
+
+    #[inline]
+    fn lock_among(&self, beside: Beside<'_>, deadline: Deadline) -> Option<Locked> {
+        let (me, watched) = thread::begin(match beside {
+            Beside::Nothing | Beside::Hears(_) => self.futex(),
+            Beside::Watches(bell) => bell.futex(),
+        });
+        match self.acquire(me, beside, deadline) {
+            Some(found) => Some(found.locked(watched)),
             None => {
                 thread::watch_again(watched);
                 None
@@ -93,7 +147,7 @@ impl Lock {
         }
     }
 
-    /// Releases what [`lock`](Self::lock) took.
+    /// Releases what [`lock`](Self::lock) took, or one of its kind.
     #[inline]
     pub fn unlock(&self, locked: Locked) {
         self.release(thread::id());
@@ -105,13 +159,22 @@ impl Lock {
     /// Gives up at the deadline, and at once if the calling thread owns it already.
     #[inline]
     pub fn lock_long(&self, deadline: Deadline) -> Option<Acquired> {
-        let (me, watched) = thread::begin(self.futex());
-        let acquired = self.acquire(me, deadline);
-        match acquired {
-            Some(_) => thread::hold(self.futex()),
-            None => thread::watch_again(watched),
+        Some(self.hold(Beside::Nothing, deadline)?.acquired)
+    }
+
+    /// Does the same as [`lock_long`](Self::lock_long), and hears a bell.
+    #[inline]
+    pub fn lock_long_hearing(&self, bell: &DeathBell, deadline: Deadline) -> Option<Locked> {
+        self.hold(Beside::Hears(bell), deadline)
+    }
+
+    #[inline]
+    fn hold(&self, beside: Beside<'_>, deadline: Deadline) -> Option<Locked> {
+        let locked = self.lock_among(beside, deadline);
+        if locked.is_some() {
+            thread::hold(self.futex());
         }
-        acquired
+        locked
     }
 
     /// Takes the lock if it is free, as [`lock_long`](Self::lock_long) does.
@@ -138,25 +201,6 @@ impl Lock {
         thread::let_go(self.futex());
     }
 
-    /// Takes the lock for a few steps, while the kernel watches a bell and not the lock.
-    ///
-    /// Who dies with it is found by those who hear the bell. Gives up at the deadline.
-    #[inline]
-    pub(super) fn lock_beside(&self, bell: &DeathBell, deadline: Deadline) -> Option<Acquired> {
-        let me = thread::id();
-        // LOCK: Acquire, as in `acquire`.
-        match self.word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Some(Acquired::Clean),
-            Err(_) => self.acquire_slowly(me, deadline, Some(bell)),
-        }
-    }
-
-    /// Releases what [`lock_beside`](Self::lock_beside) took.
-    #[inline]
-    pub(super) fn unlock_beside(&self) {
-        self.release(thread::id());
-    }
-
     /// Tells whether the calling thread owns it.
     pub fn is_mine(&self) -> bool {
         // Only this thread writes its own number, and the kernel after its death.
@@ -176,20 +220,21 @@ impl Lock {
     }
 
     #[inline]
-    fn acquire(&self, me: u64, deadline: Deadline) -> Option<Acquired> {
+    fn acquire(&self, me: u64, beside: Beside<'_>, deadline: Deadline) -> Option<Found> {
         // LOCK: Acquire, partner of the Release in `release`, of the fence there, and of the kernel's store.
         match self.word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Some(Acquired::Clean),
-            Err(_) => self.acquire_slowly(me, deadline, None),
+            Ok(_) => Some(Found::free()),
+            Err(_) => self.acquire_slowly(me, beside, deadline),
         }
     }
 
     #[cold]
-    fn acquire_slowly(&self, me: u64, deadline: Deadline, bell: Option<&DeathBell>) -> Option<Acquired> {
+    fn acquire_slowly(&self, me: u64, beside: Beside<'_>, deadline: Deadline) -> Option<Found> {
         let mut patience = Patience::until(deadline);
+        let mut has_heard = false;
         loop {
             if let Some(acquired) = self.try_acquire(me) {
-                return Some(acquired);
+                return Some(Found { acquired, has_heard });
             }
             // A hint: the exchange and the sleep fail if it has changed.
             let seen = self.word.peek(Ordering::Relaxed);
@@ -207,13 +252,23 @@ impl Lock {
             {
                 continue;
             }
-            let wake = match bell {
-                Some(bell) => bell.wait_beside(self.futex(), asleep as u32, bell.state(), bound),
-                None => futex::wait(self.futex(), asleep as u32, bound),
+            let word = (self.futex(), asleep as u32);
+            let wake = match beside {
+                Beside::Nothing => futex::wait(word.0, word.1, bound),
+                Beside::Watches(bell) => bell.wait_beside(word.0, word.1, bell.state(), bound),
+                Beside::Hears(bell) => {
+                    // Who is woken by the bell has woken all others before it has the lock watched again. And if one
+                    // dies that was woken for the lock, the bell tells all who sleep for it.
+                    thread::watch(bell.futex());
+                    let wake = bell.wait_beside(word.0, word.1, bell.state(), bound);
+                    thread::watch(word.0);
+                    wake
+                }
             };
             if wake == Wake::Woken(1) {
                 // The bell rings a moment before the dead one is seen to be dead: look again soon.
                 patience = Patience::until(deadline);
+                has_heard = true;
             }
             if matches!(wake, Wake::TimedOut | Wake::Woken(1)) {
                 self.release_of_the_dead();
@@ -239,18 +294,32 @@ impl Lock {
 
     /// Does what the kernel would have done, if the owner is dead and the kernel did not see it.
     #[cold]
-    pub(super) fn release_of_the_dead(&self) {
-        let seen = self.word.peek(Ordering::Relaxed);
+    pub fn release_of_the_dead(&self) {
+        let mut seen = self.word.peek(Ordering::Relaxed);
         let owner = seen & !(SLEEPERS | DIED);
-        if seen & thread::NUMBER != 0 && !thread::is_alive(owner) {
-            // Fails if it has changed, and then it was another's. Who sleeps will look as this thread did, or is
-            // woken by this thread's unlock. Relaxed: what the dead one wrote was ordered by its death.
-            let _ = self.word.compare_exchange(
+        if seen & thread::NUMBER == 0 || thread::is_alive(owner) {
+            return;
+        }
+        // SLEEPERS may come and go; with another owner it is not the dead one's any more.
+        while seen & !SLEEPERS == owner {
+            // Relaxed: what the dead one wrote was ordered by its death.
+            let freed = self.word.compare_exchange(
                 seen,
                 DIED | seen & SLEEPERS,
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             );
+            match freed {
+                Ok(_) => {
+                    if seen & SLEEPERS != 0 {
+                        // As the kernel does: the caller may not want the lock. One that dies before this has the
+                        // lock or a bell watched, which wakes as many.
+                        futex::wake(self.futex(), 1);
+                    }
+                    return;
+                }
+                Err(now) => seen = now,
+            }
         }
     }
 

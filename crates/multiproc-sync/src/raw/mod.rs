@@ -16,4 +16,4 @@ pub use bell::DeathBell;
 pub use cell::WaitCell;
 pub use lock::{Acquired, Lock, Locked};
 pub use monitor::{Entered, Monitor};
-pub use permits::{Permits, Taken};
+pub use permits::{NotTaken, Permits, Taken};

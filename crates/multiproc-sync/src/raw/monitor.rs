@@ -8,9 +8,8 @@
 //! or for the number, sleeps on the bell too: so a death is heard at once if anybody sleeps. Who comes later finds it
 //! when its first short sleep ends.
 
-use super::{DeathBell, Lock, WaitCell};
+use super::{DeathBell, Lock, Locked, WaitCell};
 use multiproc_core::Deadline;
-use multiproc_core::sync::thread;
 
 /// A lock, a published number and a bell; 48 bytes, all zeros is a valid one.
 #[derive(Debug, Default)]
@@ -25,7 +24,7 @@ pub struct Monitor {
 #[derive(Debug)]
 pub struct Entered<'a> {
     monitor: &'a Monitor,
-    watched: usize,
+    locked: Locked,
 }
 
 impl Monitor {
@@ -68,15 +67,14 @@ impl Monitor {
     /// Whoever has it does a few steps; only one that is stopped in between takes longer.
     #[inline]
     pub fn enter_until(&self, deadline: Deadline) -> Option<Entered<'_>> {
-        let watched = thread::watch(self.bell.futex());
         // What the dead one had in mind is of no account, see above.
-        match self.lock.lock_beside(&self.bell, deadline) {
-            Some(_) => Some(Entered { monitor: self, watched }),
-            None => {
-                thread::watch_again(watched);
-                None
-            }
-        }
+        let locked = self.lock.lock_beside(&self.bell, deadline)?;
+        Some(Entered { monitor: self, locked })
+    }
+
+    /// Frees the lock if its owner is dead; for who has heard of a death elsewhere.
+    pub(super) fn release_of_the_dead(&self) {
+        self.lock.release_of_the_dead();
     }
 
     /// Waits until the number is `ready`, and tells whether it is; `false` means that the deadline passed first.
@@ -94,7 +92,7 @@ impl Monitor {
             deadline,
             || ready(self.cell.read()),
             || {
-                self.lock.release_of_the_dead();
+                self.release_of_the_dead();
                 look();
             },
         )
@@ -106,6 +104,15 @@ impl Entered<'_> {
     #[inline]
     pub fn value(&self) -> u64 {
         self.monitor.cell.read_as_writer()
+    }
+
+    /// Tells whether somebody died while this one waited for the lock, or with it.
+    ///
+    /// Who goes to sleep next calls what it gives [`wait`](Monitor::wait) as `look` before: it has heard the bell, and
+    /// will not hear it again.
+    #[inline]
+    pub fn has_heard(&self) -> bool {
+        self.locked.has_heard
     }
 
     /// Changes the number and wakes everybody who waits for it, in one step.
@@ -124,7 +131,6 @@ impl Entered<'_> {
 impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.monitor.lock.unlock_beside();
-        thread::watch_again(self.watched);
+        self.monitor.lock.unlock(self.locked);
     }
 }

@@ -15,12 +15,12 @@
 //! became free while it had none; each counts for itself.
 //!
 //! Whoever holds a permit has the kernel watch the monitor's bell. When it dies, one that sleeps here hears it, looks
-//! for processes in the ledger that are dead, and takes back what they hold. Who never sleeps looks when it is
-//! refused.
+//! for processes in the ledger that are dead, and takes back what they hold; be it that it sleeps for a permit or for
+//! the monitor's lock. Who never sleeps looks when it is refused.
 //!
 //! What is read may have been written by a broken program. A slot that does not exist names no change; sums saturate.
 
-use super::{Entered, Monitor, looks};
+use super::{DeathBell, Entered, Monitor, looks};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{GuardedU64, Ordering};
 use multiproc_core::sync::thread;
@@ -54,6 +54,13 @@ pub struct Taken {
     process: u64,
     /// False if the ledger was full.
     is_listed: bool,
+}
+
+/// None was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct NotTaken {
+    /// Somebody died meanwhile of whom nothing more will be heard. What it had here has been taken back.
+    pub has_heard: bool,
 }
 
 /// The monitor's number in its parts.
@@ -105,6 +112,11 @@ impl Permits {
         Permits { monitor: Monitor::new(0), holders: std::array::from_fn(holder) }
     }
 
+    /// What rings when one who has taken something dies.
+    pub fn bell(&self) -> &DeathBell {
+        self.monitor.bell()
+    }
+
     /// How many are taken; below zero if more were given than taken.
     #[inline]
     pub fn taken(&self) -> i32 {
@@ -114,31 +126,39 @@ impl Permits {
     /// Takes one if `may` says so of the number that are taken, and has the bell watched for it.
     ///
     /// The deadline is for a monitor whose owner is stopped.
+    ///
+    /// # Errors
+    ///
+    /// It says no, or the deadline passed.
     #[inline]
-    pub fn take(&self, deadline: Deadline, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
+    pub fn take(&self, deadline: Deadline, may: impl FnOnce(i32) -> bool) -> Result<Taken, NotTaken> {
         // From before the first step until it is given back, with no gap.
-        let watched = thread::watch(self.monitor.bell().futex());
+        let watched = thread::watch(self.bell().futex());
         let taken = self.take_beside(deadline, may);
         match taken {
-            Some(_) => thread::hold(self.monitor.bell().futex()),
-            None => thread::watch_again(watched),
+            Ok(_) => thread::hold(self.bell().futex()),
+            Err(_) => thread::watch_again(watched),
         }
         taken
     }
 
-    /// Takes one while the kernel watches a lock that the caller has; the bell is noted for afterwards.
+    /// Takes one for the owner of a lock that the kernel watched, whose sleepers hear the bell: that is watched from now
+    /// on, since there is more to be found than the lock.
     pub fn take_under(&self, deadline: Deadline, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
-        let taken = self.take_beside(deadline, may);
+        let taken = self.take_beside(deadline, may).ok();
         if taken.is_some() {
-            thread::hold(self.monitor.bell().futex());
+            thread::hold(self.bell().futex());
+            thread::watch(self.bell().futex());
         }
         taken
     }
 
-    fn take_beside(&self, deadline: Deadline, may: impl FnOnce(i32) -> bool) -> Option<Taken> {
-        let (entered, number) = self.enter_until(deadline)?;
+    fn take_beside(&self, deadline: Deadline, may: impl FnOnce(i32) -> bool) -> Result<Taken, NotTaken> {
+        let Some((entered, number)) = self.enter_until(deadline) else {
+            return Err(NotTaken { has_heard: false });
+        };
         if number.taken == i32::MAX || !may(number.taken) {
-            return None;
+            return Err(NotTaken { has_heard: self.leave(entered) });
         }
         let process = thread::process_id();
         let more = number.changed(1);
@@ -156,13 +176,13 @@ impl Permits {
                 _ => None,
             });
         entered.publish_quietly(place.map_or(more, |(slot, count)| more.naming(slot, count)).value());
-        Some(Taken { process, is_listed: place.is_some() })
+        Ok(Taken { process, is_listed: place.is_some() })
     }
 
     /// Takes one as soon as `may` says so.
     pub fn acquire(&self, deadline: Deadline, may: impl Fn(i32) -> bool) -> Option<Taken> {
         loop {
-            if let Some(taken) = self.take(deadline, &may) {
+            if let Ok(taken) = self.take(deadline, &may) {
                 return Some(taken);
             }
             if !self.wait(deadline, &may) {
@@ -170,7 +190,7 @@ impl Permits {
             }
             // There is one, but perhaps nobody gets at it: the owner of the monitor is stopped.
             if deadline.has_passed() {
-                return self.take(deadline, &may);
+                return self.take(deadline, &may).ok();
             }
         }
     }
@@ -178,12 +198,12 @@ impl Permits {
     /// Takes one if `may` says so, now or when what the dead hold has come back.
     pub fn try_acquire(&self, may: impl Fn(i32) -> bool) -> Option<Taken> {
         let deadline = looks::without_waiting();
-        self.take(deadline, &may).or_else(|| {
+        self.take(deadline, &may).ok().or_else(|| {
             if !looks::is_due() || deadline.has_passed() {
                 return None;
             }
             self.take_back_from_the_dead();
-            self.take(deadline, &may)
+            self.take(deadline, &may).ok()
         })
     }
 
@@ -194,8 +214,22 @@ impl Permits {
 
     /// Calls `f` with the number that are taken while nobody takes one.
     pub fn while_none_is_taken<R>(&self, deadline: Deadline, f: impl FnOnce(i32) -> R) -> Option<R> {
-        let (_entered, number) = self.enter_until(deadline)?;
-        Some(f(number.taken))
+        let (entered, number) = self.enter_until(deadline)?;
+        let result = f(number.taken);
+        self.leave(entered);
+        Some(result)
+    }
+
+    /// Leaves the monitor for one who may sleep next, and tells whether it has heard a death that it will not hear
+    /// again; what the dead had is taken back then.
+    #[inline]
+    fn leave(&self, entered: Entered<'_>) -> bool {
+        let has_heard = entered.has_heard();
+        drop(entered);
+        if has_heard {
+            self.take_back_from_the_dead();
+        }
+        has_heard
     }
 
     /// Gives back what was taken.
@@ -244,7 +278,7 @@ impl Permits {
                 unlisted(&entered, number);
             }
         }
-        thread::let_go(self.monitor.bell().futex());
+        thread::let_go(self.bell().futex());
     }
 
     /// Gives one that nobody has taken, if `may` says so of the number that are taken and of how many of those are
@@ -262,25 +296,33 @@ impl Permits {
         may
     }
 
-    /// Takes back what processes hold that are dead.
+    /// Takes back what processes hold that are dead, the monitor's lock among it.
     #[cold]
     pub fn take_back_from_the_dead(&self) {
+        self.monitor.release_of_the_dead();
         let me = thread::process_id();
-        for (slot, holder) in self.holders.iter().enumerate() {
-            let id = holder.id.load(Ordering::Relaxed);
-            // The kernel is asked without the lock.
-            if id != 0 && id != me && !thread::process_is_alive(id) {
-                self.take_back(slot, id);
+        loop {
+            let mut has_heard = false;
+            for (slot, holder) in self.holders.iter().enumerate() {
+                let id = holder.id.load(Ordering::Relaxed);
+                // The kernel is asked without the lock.
+                if id != 0 && id != me && !thread::process_is_alive(id) {
+                    has_heard |= self.take_back(slot, id);
+                }
+            }
+            if !has_heard {
+                return;
             }
         }
     }
 
-    fn take_back(&self, slot: usize, dead: u64) {
+    /// Tells whether another death was heard meanwhile.
+    fn take_back(&self, slot: usize, dead: u64) -> bool {
         // Whoever looks next does it, if this one cannot.
-        let Some((entered, number)) = self.enter_until(looks::without_waiting()) else { return };
+        let Some((entered, number)) = self.enter_until(looks::without_waiting()) else { return false };
         let holder = &self.holders[slot];
         if holder.id.load(Ordering::Relaxed) != dead {
-            return;
+            return entered.has_heard();
         }
         match holder.count.load(Ordering::Relaxed) {
             // It died before it had any, or another has taken back what it had.
@@ -290,6 +332,7 @@ impl Permits {
                 entered.publish(fewer.naming(slot, 0).value());
             }
         }
+        entered.has_heard()
     }
 
     /// Enters the monitor, and makes the change that the number names.

@@ -1,41 +1,30 @@
 //! Barriers, with kills at every step: everybody meets, or everybody learns that somebody died.
 
-use multiproc_model::{Explorer, Trouble, is_full, say, shared};
+use multiproc_model::{Explorer, Trouble, is_full, shared};
 use multiproc_sync::Barrier;
 
 fn explore(parties: usize, operations: usize, trouble: impl Into<Trouble>) {
     let trouble = trouble.into();
-    let mut explorer = Explorer::new(parties)
-        .begin(move || {
+    let begin = move || shared::<Barrier>().set_parties(parties as u32);
+    Explorer::new(parties).begin(begin).trouble(trouble).late_time_outs().prove(
+        format_args!("barrier: {parties} parties, {operations} operations, {trouble}"),
+        move |_| {
             let barrier: &Barrier = shared();
-            barrier.set_parties(parties as u32);
-        })
-        .trouble(trouble);
-    if trouble.kills > 0 {
-        explorer = explorer.time_outs();
-    }
-    let figures = explorer
-        .explore(
-            move |_| {
-                let barrier: &Barrier = shared();
-                for _ in 0..operations {
-                    let met = barrier.wait();
-                    assert!(trouble.kills > 0 || met.is_ok(), "nobody died, and it broke");
-                }
-            },
-            |end| {
-                let waiting = shared::<Barrier>().waiting() as usize;
-                let asleep = end.asleep.iter().filter(|asleep| **asleep).count();
-                // Who sleeps waits for one that died before it came; one that died after it came breaks it.
-                if asleep > 0 && (waiting != asleep || !end.dead.contains(&true)) {
-                    return Err(format!("hang: {waiting} wait, {end:?}"));
-                }
-                Ok(())
-            },
-        )
-        .unwrap_or_else(|failure| panic!("{failure}"));
-    say(format_args!("barrier: {parties} parties, {operations} operations, {trouble}: {figures}"));
-    assert!(figures.complete);
+            for _ in 0..operations {
+                let met = barrier.wait();
+                assert!(trouble.kills > 0 || met.is_ok(), "nobody died, and it broke");
+            }
+        },
+        |end| {
+            let waiting = shared::<Barrier>().waiting() as usize;
+            let asleep = end.asleep.iter().filter(|asleep| **asleep).count();
+            // Who sleeps waits for one that died before it came; one that died after it came breaks it.
+            if asleep > 0 && (waiting != asleep || !end.dead.contains(&true)) {
+                return Err(format!("hang: {waiting} wait, {end:?}"));
+            }
+            Ok(())
+        },
+    );
 }
 
 #[test]

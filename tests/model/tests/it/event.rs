@@ -1,6 +1,6 @@
 //! Events, with kills at every step.
 
-use multiproc_model::{Explorer, say, shared};
+use multiproc_model::{Explorer, shared};
 use multiproc_sync::Event;
 
 #[derive(Clone, Copy)]
@@ -12,25 +12,21 @@ enum Do {
 use Do::{Clear, Set, Wait};
 
 fn explore(program: &'static [&'static [Do]], kills: usize) {
-    let figures = Explorer::new(program.len())
-        .kills(kills)
-        .explore(
-            move |process| {
-                let event: &Event = shared();
-                for what in program[process] {
-                    match what {
-                        Set => event.set(),
-                        Clear => event.clear(),
-                        Wait => event.wait(),
-                    }
+    Explorer::new(program.len()).kills(kills).prove(
+        format_args!("event: {} processes, {kills} kills", program.len()),
+        move |process| {
+            let event: &Event = shared();
+            for what in program[process] {
+                match what {
+                    Set => event.set(),
+                    Clear => event.clear(),
+                    Wait => event.wait(),
                 }
-            },
-            // Nobody sleeps beside an event that is set; there is no bounded sleep to cover it.
-            |end| if shared::<Event>().is_set() { end.nobody_sleeps() } else { Ok(()) },
-        )
-        .unwrap_or_else(|failure| panic!("{failure}"));
-    say(format_args!("event: {} processes, {kills} kills: {figures}", program.len()));
-    assert!(figures.complete);
+            }
+        },
+        // Nobody sleeps beside an event that is set; there is no bounded sleep to cover it.
+        |end| if shared::<Event>().is_set() { end.nobody_sleeps() } else { Ok(()) },
+    );
 }
 
 #[test]
@@ -56,30 +52,28 @@ fn a_wait_is_not_missed_by_an_event_that_is_cleared_at_once() {
         asleep: AtomicU32,
         rung: AtomicU32,
     }
-    let figures = Explorer::new(2)
-        .explore(
-            |process| {
-                let shared: &Shared = shared();
-                if process == 0 {
-                    // Bit 1 of the event says that the other sleeps, or is about to.
-                    let word: &AtomicU32 = multiproc_model::shared();
-                    if word.load(Ordering::Relaxed) == 2 {
-                        shared.asleep.store(1, Ordering::Relaxed);
-                    }
-                    shared.event.set();
-                    shared.event.clear();
-                } else {
-                    shared.event.wait();
-                    shared.rung.store(1, Ordering::Relaxed);
+    Explorer::new(2).prove(
+        format_args!("event that is cleared at once"),
+        |process| {
+            let shared: &Shared = shared();
+            if process == 0 {
+                // Bit 1 of the event says that the other sleeps, or is about to.
+                let word: &AtomicU32 = multiproc_model::shared();
+                if word.load(Ordering::Relaxed) == 2 {
+                    shared.asleep.store(1, Ordering::Relaxed);
                 }
-            },
-            |end| match shared::<Shared>().asleep.load(Ordering::Relaxed) {
-                1 => end.nobody_sleeps(),
-                _ => Ok(()),
-            },
-        )
-        .unwrap_or_else(|failure| panic!("{failure}"));
-    assert!(figures.complete);
+                shared.event.set();
+                shared.event.clear();
+            } else {
+                shared.event.wait();
+                shared.rung.store(1, Ordering::Relaxed);
+            }
+        },
+        |end| match shared::<Shared>().asleep.load(Ordering::Relaxed) {
+            1 => end.nobody_sleeps(),
+            _ => Ok(()),
+        },
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU32, Ordering};
-use multiproc_model::{End, Explorer, Trouble, is_full, say, shared};
+use multiproc_model::{End, Explorer, Trouble, is_full, shared};
 use multiproc_sync::raw::{Acquired, Lock};
 
 #[repr(C)]
@@ -29,12 +29,11 @@ fn operate(trouble: Trouble) {
 
 fn explore(processes: usize, operations: usize, trouble: impl Into<Trouble>) {
     let trouble = trouble.into();
-    let figures = Explorer::new(processes)
-        .trouble(trouble)
-        .explore(move |_| (0..operations).for_each(|_| operate(trouble)), End::nobody_sleeps)
-        .unwrap_or_else(|failure| panic!("{failure}"));
-    say(format_args!("lock: {processes} processes, {operations} operations, {trouble}: {figures}"));
-    assert!(figures.complete);
+    Explorer::new(processes).trouble(trouble).prove(
+        format_args!("lock: {processes} processes, {operations} operations, {trouble}"),
+        move |_| (0..operations).for_each(|_| operate(trouble)),
+        End::nobody_sleeps,
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The wait cell and the monitor, with kills at every step.
 
 use multiproc_core::Deadline;
-use multiproc_model::{Explorer, Trouble, is_full, say, shared};
+use multiproc_model::{Explorer, Trouble, is_full, shared};
 use multiproc_sync::raw::Monitor;
 
 /// The first processes each add to a number; the others each take one off, and wait while there is none.
@@ -26,26 +26,19 @@ fn take() {
 
 fn explore(putters: usize, takers: usize, operations: usize, trouble: impl Into<Trouble>) {
     let trouble = trouble.into();
-    let figures = Explorer::new(putters + takers)
-        .trouble(trouble)
-        .time_outs()
-        .explore(
-            move |process| {
-                for _ in 0..operations {
-                    if process < putters { put() } else { take() }
-                }
-            },
-            // Who was killed may not have put, or taken: who waits for what is not there does so rightly.
-            |end| match shared::<Monitor>().value() {
-                0 => Ok(()),
-                _ => end.nobody_sleeps(),
-            },
-        )
-        .unwrap_or_else(|failure| panic!("{failure}"));
-    say(format_args!(
-        "wait word: {putters} put, {takers} take, {operations} operations, {trouble}: {figures}"
-    ));
-    assert!(figures.complete);
+    Explorer::new(putters + takers).trouble(trouble).late_time_outs().prove(
+        format_args!("wait word: {putters} put, {takers} take, {operations} operations, {trouble}"),
+        move |process| {
+            for _ in 0..operations {
+                if process < putters { put() } else { take() }
+            }
+        },
+        // Who was killed may not have put, or taken: who waits for what is not there does so rightly.
+        |end| match shared::<Monitor>().value() {
+            0 => Ok(()),
+            _ => end.nobody_sleeps(),
+        },
+    );
 }
 
 #[test]

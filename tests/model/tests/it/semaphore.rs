@@ -26,28 +26,19 @@ fn operate(total: i32) {
 
 fn explore(processes: usize, total: i32, operations: usize, trouble: impl Into<Trouble>) {
     let trouble = trouble.into();
-    let mut explorer = Explorer::new(processes).trouble(trouble);
-    if trouble.kills > 0 {
-        // Who comes to sleep after a death finds it when its first sleep ends.
-        explorer = explorer.time_outs();
-    }
-    let figures = explorer
-        .explore(
-            move |_| (0..operations).for_each(|_| operate(total)),
-            |end| {
-                let taken = shared::<Shared>().permits.taken();
-                let dead = end.dead.iter().filter(|dead| **dead).count();
-                if taken < 0 || usize::try_from(taken).unwrap() > dead {
-                    return Err(format!("{taken} are taken by {dead} dead"));
-                }
-                end.nobody_sleeps()
-            },
-        )
-        .unwrap_or_else(|failure| panic!("{failure}"));
-    say(format_args!(
-        "semaphore: {processes} processes, {total} permits, {operations} operations, {trouble}: {figures}"
-    ));
-    assert!(figures.complete);
+    // Who comes to sleep after a death finds it when its first sleep ends.
+    Explorer::new(processes).trouble(trouble).late_time_outs().prove(
+        format_args!("semaphore: {processes} processes, {total} permits, {operations} operations, {trouble}"),
+        move |_| (0..operations).for_each(|_| operate(total)),
+        |end| {
+            let taken = shared::<Shared>().permits.taken();
+            let dead = end.dead.iter().filter(|dead| **dead).count();
+            if taken < 0 || usize::try_from(taken).unwrap() > dead {
+                return Err(format!("{taken} are taken by {dead} dead"));
+            }
+            end.nobody_sleeps()
+        },
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::ring::{Model, One, World, ring};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU64, Ordering};
 use multiproc_core::sync::thread::is_alive;
-use multiproc_model::{End as Outcome, Explorer, say, shared};
+use multiproc_model::{End as Outcome, Explorer, shared};
 use multiproc_queue::ring::{End, Fault, Peers, Record, Ring};
 
 const PRODUCER: u64 = 0;
@@ -96,11 +96,13 @@ fn explore<const ALONE: bool>(puts: u64, gets: u64, capacity: u32, kills: usize,
     };
     let explorer = Explorer::new(2).kills(kills).begin(move || ring(capacity).prepare().unwrap());
     let explorer = if bounded { explorer.time_outs() } else { explorer };
-    let figures = explorer.explore(program, check).unwrap_or_else(|failure| panic!("{failure}"));
-    say(format_args!(
-        "one to one: alone {ALONE}, {puts} puts, {gets} gets, capacity {capacity}, {kills} kills, bounded {bounded}: {figures}"
-    ));
-    assert!(figures.complete);
+    explorer.prove(
+        format_args!(
+            "one to one: alone {ALONE}, {puts} puts, {gets} gets, capacity {capacity}, {kills} kills, bounded {bounded}"
+        ),
+        program,
+        check,
+    );
 }
 
 fn all<const ALONE: bool>(puts: u64, gets: u64, capacity: u32) {

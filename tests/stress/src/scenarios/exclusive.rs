@@ -76,8 +76,6 @@ impl Subject for ReentrantMutex<u64> {
 impl Subject for RwLock<u64> {
     const NAME: &'static str = "RwLock::write";
     const NEEDS_BOUND: bool = true;
-    // A writer at the readers' ledger has two things that others sleep for, and the kernel looks at one of them.
-    const SLEEPERS_NEED_BOUND: bool = true;
 
     fn new() -> Self {
         RwLock::new(0)

@@ -22,8 +22,6 @@ pub(crate) trait Subject: Send + Sync + 'static {
     const TELLS: bool = true;
     /// Who comes just after a death finds it when its first short sleep ends, as is documented.
     const NEEDS_BOUND: bool = false;
-    /// So do those who sleep when it happens.
-    const SLEEPERS_NEED_BOUND: bool = false;
 
     /// One that is free.
     fn new() -> Self;
@@ -149,13 +147,6 @@ impl<L: Subject> Scenario for Locking<L> {
 
     fn needs_bound(&self) -> bool {
         L::NEEDS_BOUND
-    }
-
-    fn sleepers_need_bound(&self) -> bool {
-        // One that hears a death while it is about to look again, and waits for who is inside, looks for that one
-        // alone. What else the dead one had it finds when its next short sleep ends.
-        let is_woken_before = matches!(self.shape, Shape::Behind | Shape::Stolen);
-        L::SLEEPERS_NEED_BOUND || L::NEEDS_BOUND && is_woken_before
     }
 
     fn victim_needs_bound(&self) -> bool {

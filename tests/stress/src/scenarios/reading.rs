@@ -48,8 +48,7 @@ fn trial(name: &'static str, victim: fn(&Pair, &Bracket<'_>)) -> Trial<Pair> {
         write(lock);
         Ok(())
     })
-    // A writer at the readers' ledger has two things that others sleep for, and the kernel looks at one of them.
-    .with_bound_for_all()
+    .with_bound()
 }
 
 /// All of this file.

@@ -29,7 +29,7 @@ pub(crate) struct Case<W> {
     neighbours: Neighbours,
     works_beside_a_pause: bool,
     allows_pauses: bool,
-    sleepers_need_bound: bool,
+    needs_bound: bool,
 }
 
 impl<W: Way> Case<W> {
@@ -57,7 +57,7 @@ impl<W: Way> Case<W> {
             neighbours: Neighbours::None,
             works_beside_a_pause: true,
             allows_pauses: true,
-            sleepers_need_bound: false,
+            needs_bound: false,
         }
     }
 
@@ -71,9 +71,10 @@ impl<W: Way> Case<W> {
         Case { with_handles: true, ..self }
     }
 
-    /// Messages are leased, so that they may be delivered again.
+    /// Messages are leased, so that they may be delivered again. Who comes after the death of one at a lease finds its
+    /// lock when a short sleep ends.
     pub(crate) fn with_leases(self) -> Self {
-        Case { is_ordered: false, ..self }
+        Case { is_ordered: false, needs_bound: true, ..self }
     }
 
     /// What survivors do.
@@ -150,11 +151,6 @@ impl<W: Way> Case<W> {
         Case { allows_pauses: false, ..self }
     }
 
-    /// Of this death sleepers are not told: they find it when a short sleep ends.
-    pub(crate) fn with_bounded_sleepers(self) -> Self {
-        Case { sleepers_need_bound: true, ..self }
-    }
-
     /// What it is called.
     pub(crate) fn name(&self) -> &'static str {
         self.name
@@ -221,8 +217,8 @@ impl<W: Way> Scenario for Trying<W> {
         self.case.hold.is_some()
     }
 
-    fn sleepers_need_bound(&self) -> bool {
-        self.case.sleepers_need_bound
+    fn needs_bound(&self) -> bool {
+        self.case.needs_bound
     }
 
     fn works_beside_a_pause(&self) -> bool {

@@ -37,12 +37,11 @@ fn leases<W: Leasing>() -> Vec<Case<W>> {
         case("get, delivered again", one_returned, get),
         case("lease, done", two, done),
         case("lease, done, contended", two, done).contended(),
-        // One that dies under a lock, for a few instructions, rings no bell for its lease.
-        done_with_joiners::<W>().with_bounded_sleepers(),
+        done_with_joiners::<W>(),
         case("lease, dropped", two, give_back),
         case("lease, dropped, contended", two, give_back).contended(),
         held_from_sleepers::<W>(),
-        dropped_to_sleepers::<W>().with_bounded_sleepers(),
+        dropped_to_sleepers::<W>(),
     ]
 }
 
