@@ -77,6 +77,7 @@ impl<T: Message + Send> Watch for Putting<T> {
     }
 
     fn look(&self) {
+        self.watched.queue.ring().release_of_the_dead();
         // Whenever somebody may have died it is tried again, whatever is seen.
         *self.seen() = None;
     }
