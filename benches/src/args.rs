@@ -1,4 +1,8 @@
 use clap::Parser;
+use std::path::PathBuf;
+
+/// Where the page is that the project shows.
+const REPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/report");
 
 /// Runs the benchmarks. A wrong result is an error; a missed goal is only told.
 #[derive(Debug, Parser)]
@@ -16,6 +20,9 @@ pub(crate) struct Args {
     /// Print one JSON object per line, for each scenario and system, instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Also write a page with charts into this folder.
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = REPORT)]
+    pub(crate) report: Option<PathBuf>,
     /// How often each system takes its turn.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,

@@ -47,17 +47,21 @@ fn main() -> ExitCode {
 fn run(args: &args::Args) -> Result {
     // Before anything starts a thread: it has to be forked from a process of one.
     let context = scenario::Context::new(args)?;
-    let mut printed = false;
+    let mut outcomes = Vec::new();
     for scenario in scenario::chosen(args.only.as_deref())? {
         let outcome = measure::run(scenario, &context)?;
         if args.json {
             report::json(&outcome);
         } else {
-            if !std::mem::replace(&mut printed, true) {
+            if outcomes.is_empty() {
                 report::legend(&context);
             }
             report::table(&outcome);
         }
+        outcomes.push(outcome);
     }
-    Ok(())
+    match &args.report {
+        Some(folder) => report::page(folder, &report::text(&context), &outcomes),
+        None => Ok(()),
+    }
 }

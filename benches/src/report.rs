@@ -1,5 +1,9 @@
 //! What people and programs read.
 
+mod page;
+
+pub(crate) use page::write as page;
+
 use crate::measure::Outcome;
 use crate::scenario::Context;
 use crate::stats::Spread;
@@ -7,11 +11,15 @@ use serde_json::json;
 
 /// Says once what the columns are.
 pub(crate) fn legend(context: &Context) {
-    println!(
+    println!("{}", text(context));
+}
+
+pub(crate) fn text(context: &Context) -> String {
+    format!(
         "{} rounds in turns. Each figure is the median of the rounds [min..max]; a ratio is the median of the \
          round-by-round ratios [min..max].",
         context.rounds
-    );
+    )
 }
 
 /// Prints a scenario as a table.
@@ -82,6 +90,7 @@ pub(crate) fn json(outcome: &Outcome) {
         println!(
             "{}",
             json!({
+                "version": env!("CARGO_PKG_VERSION"),
                 "scenario": outcome.scenario.name, "system": row.system, "unit": outcome.scenario.unit,
                 "median": figure.median, "min": figure.min, "max": figure.max,
                 "rounds": row.samples.len(), "samples": row.samples,

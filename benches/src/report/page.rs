@@ -1,0 +1,132 @@
+//! A page with tables and charts, for those who decide: ratios first, losses beside wins.
+
+use crate::Result;
+use crate::measure::{Outcome, Row};
+use crate::stats::Spread;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+const WIDTH: u32 = 900;
+/// Of a bar with the room around it.
+const LINE: u32 = 26;
+/// For the names, left of the bars.
+const NAMES: u32 = 270;
+/// For the title above and the axis below.
+const MARGIN: u32 = 70;
+const OURS: RGBColor = RGBColor(0x1f, 0x6f, 0xb4);
+const OTHERS: RGBColor = RGBColor(0xa9, 0xb4, 0xbe);
+const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}\
+    table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.15rem .7rem;text-align:right}\
+    td:first-child,th:first-child{text-align:left}tr.ours{font-weight:600}.miss{color:#b4441f}.pass{color:#2b7a3d}\
+    img{max-width:100%}";
+
+/// Writes `index.html` and a chart for each scenario into a folder.
+pub(crate) fn write(folder: &Path, legend: &str, outcomes: &[Outcome]) -> Result {
+    fs::create_dir_all(folder).map_err(|error| format!("create {}: {error}", folder.display()))?;
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>multiproc: figures</title>\n\
+         <style>{STYLE}</style>\n<h1>multiproc {}: figures</h1>\n<p>{}</p>\n",
+        env!("CARGO_PKG_VERSION"),
+        escaped(legend),
+    );
+    for outcome in outcomes {
+        let chart = format!("{}.svg", outcome.scenario.name);
+        draw(&folder.join(&chart), outcome)?;
+        section(&mut html, outcome, &chart)?;
+    }
+    let page = folder.join("index.html");
+    fs::write(&page, html).map_err(|error| format!("write {}: {error}", page.display()))?;
+    Ok(())
+}
+
+fn section(html: &mut String, outcome: &Outcome, chart: &str) -> Result {
+    let scenario = outcome.scenario;
+    writeln!(html, "<h2 id=\"{0}\">{0}</h2>\n<p>{1}.</p>", scenario.name, escaped(scenario.sentence))?;
+    writeln!(html, "<table>\n<tr><th>system<th>ratio<th>to<th>{}<th>min<th>max<th>goal</tr>", scenario.unit)?;
+    for row in &outcome.rows {
+        let (ratio, to) = match &row.against {
+            Some((against, ratio)) => (format!("{:.2}", ratio.median), against.as_str()),
+            None => (String::new(), ""),
+        };
+        let figure = Spread::of(&row.samples);
+        writeln!(
+            html,
+            "<tr{}><td>{}<td>{ratio}<td>{}<td>{:.1}<td>{:.1}<td>{:.1}<td>{}</tr>",
+            if is_ours(row) { " class=\"ours\"" } else { "" },
+            escaped(&row.system),
+            escaped(to),
+            figure.median,
+            figure.min,
+            figure.max,
+            goals(row),
+        )?;
+    }
+    html.push_str("</table>\n");
+    for absent in &outcome.absent {
+        writeln!(html, "<p>absent: {}</p>", escaped(absent))?;
+    }
+    for note in &outcome.notes {
+        writeln!(html, "<p>{}</p>", escaped(note))?;
+    }
+    writeln!(html, "<p><img src=\"{chart}\" alt=\"the medians of {} as bars\"></p>", scenario.name)?;
+    Ok(())
+}
+
+/// What was aimed at, and whether it was reached.
+fn goals(row: &Row) -> String {
+    let goals = row.goals.iter().map(|(goal, ratio)| {
+        let class = if ratio.median <= goal.at_most { "pass" } else { "miss" };
+        let text = format!("{:.2} of {:.2} × {}", ratio.median, goal.at_most, escaped(&goal.against));
+        format!("<span class=\"{class}\">{text}</span>")
+    });
+    goals.collect::<Vec<_>>().join("<br>")
+}
+
+fn is_ours(row: &Row) -> bool {
+    row.system.starts_with("ours")
+}
+
+/// Draws a bar for each system, as long as the logarithm of its median, with its range as a line.
+fn draw(path: &Path, outcome: &Outcome) -> Result {
+    let spreads: Vec<Spread> = outcome.rows.iter().map(|row| Spread::of(&row.samples)).collect();
+    let least = spreads.iter().map(|spread| spread.min).fold(f64::MAX, f64::min).max(1e-6);
+    let most = spreads.iter().map(|spread| spread.max).fold(least, f64::max);
+    let count = spreads.len() as u32;
+    let area = SVGBackend::new(path, (WIDTH, count * LINE + MARGIN)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let title = ("sans-serif", 17).into_font().color(&INK);
+    let range = (least / 2.0..most * 2.5).log_scale();
+    let mut chart = ChartBuilder::on(&area)
+        .caption(format!("{} ({}, logarithmic)", outcome.scenario.name, outcome.scenario.unit), title)
+        .margin_right(20)
+        .x_label_area_size(30)
+        .y_label_area_size(NAMES)
+        .build_cartesian_2d(range, 0.0..f64::from(count))?;
+    chart.configure_mesh().disable_y_mesh().disable_y_axis().light_line_style(WHITE).draw()?;
+    let names = TextStyle::from(("sans-serif", 14).into_font()).color(&INK);
+    let right = names.pos(Pos::new(HPos::Right, VPos::Center));
+    let left = names.pos(Pos::new(HPos::Left, VPos::Center));
+    for (index, (row, spread)) in outcome.rows.iter().zip(&spreads).enumerate() {
+        let middle = f64::from(count) - index as f64 - 0.5;
+        let color = if is_ours(row) { OURS } else { OTHERS };
+        let bar = [(least / 2.0, middle - 0.32), (spread.median, middle + 0.32)];
+        chart.draw_series([Rectangle::new(bar, color.filled())])?;
+        let whisker = vec![(spread.min, middle), (spread.max, middle)];
+        chart.draw_series([PathElement::new(whisker, INK.stroke_width(1))])?;
+        let figure = format!(" {:.*}", usize::from(spread.median < 10.0) + 1, spread.median);
+        chart.draw_series([Text::new(figure, (spread.max, middle), left.clone())])?;
+        let (_, y) = chart.backend_coord(&(least, middle));
+        area.draw(&Text::new(row.system.clone(), (NAMES as i32 - 8, y), right.clone()))?;
+    }
+    area.present().map_err(|error| format!("write {}: {error}", path.display()))?;
+    Ok(())
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
