@@ -1,4 +1,4 @@
-use crate::client::{self, CONNECT, Link};
+use crate::client::{self, CONNECT, Link, Way};
 use crate::error::{CallError, ManagerError, ManagerKind};
 use crate::operation::Held;
 use crate::proxy::Proxy;
@@ -6,12 +6,14 @@ use crate::reference::Reference;
 use crate::server;
 use crate::service;
 use crate::stats::ManagerStats;
+use crate::wire::Id;
 use multiproc_core::codec::{self, Carried};
 use multiproc_core::{Deadline, Message};
 use multiproc_pipe::{Address, AuthKey, ToAddresses};
 use multiproc_process::{Func, Remote};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 const KIND: u32 = u32::from_be_bytes(*b"mngr");
@@ -49,13 +51,40 @@ pub struct RemoteManager(At);
 enum At {
     /// In the server itself.
     Here,
-    There(Arc<Link>),
+    There(Arc<Distant>),
+}
+
+/// A server elsewhere; the first use connects.
+#[derive(Debug)]
+struct Distant {
+    manager: Id,
+    link: OnceLock<Arc<Link>>,
+    way: Way,
+    /// A way in, where one has come as a message.
+    token: Option<Arc<OwnedFd>>,
+}
+
+impl Distant {
+    fn link(&self) -> Result<&Arc<Link>, CallError> {
+        if let Some(link) = self.link.get() {
+            return Ok(link);
+        }
+        let deadline = Deadline::after(CONNECT);
+        let connect = || match (&self.way, &self.token) {
+            (Way::Inet(address, key), _) => Link::to(address, key, deadline),
+            (Way::Local, Some(token)) => Link::through(token, deadline),
+            (Way::Local, None) => Err(ManagerKind::Gone.into()),
+        };
+        let link = Link::find_or(self.manager, connect).map_err(CallError::connect)?;
+        Ok(self.link.get_or_init(|| link))
+    }
 }
 
 impl RemoteManager {
     pub(crate) fn new(link: Arc<Link>) -> RemoteManager {
         link.publish();
-        RemoteManager(At::There(link))
+        let (manager, way) = (link.manager, link.way.clone());
+        RemoteManager(At::There(Arc::new(Distant { manager, link: OnceLock::from(link), way, token: None })))
     }
 
     /// Connects to a manager that listens at an address; it takes up to 20 seconds.
@@ -97,7 +126,7 @@ impl RemoteManager {
     pub(crate) fn address(&self) -> Option<&str> {
         match &self.0 {
             At::Here => None,
-            At::There(link) => link.address.as_deref(),
+            At::There(distant) => distant.link.get()?.address.as_deref(),
         }
     }
 
@@ -142,7 +171,7 @@ impl RemoteManager {
             (At::Here, Reference::Here(entry)) => {
                 return Ok(service::publish((name.to_owned(), Reference::Here(Arc::clone(entry))))?);
             }
-            (At::There(link), Reference::There(there)) => (link.manager, there.manager),
+            (At::There(distant), Reference::There(there)) => (distant.manager, there.manager),
             _ => (0, 1),
         };
         if manager != object_manager {
@@ -200,7 +229,9 @@ impl RemoteManager {
     fn ask<A: Message, R: Message>(&self, args: A, f: fn(A) -> R) -> Result<R, CallError> {
         match &self.0 {
             At::Here => Ok(f(args)),
-            At::There(link) => client::call(link, None, Remote::new(f)?, &args, Deadline::NEVER.into(), None),
+            At::There(distant) => {
+                client::call(distant.link()?, None, Remote::new(f)?, &args, Deadline::NEVER.into(), None)
+            }
         }
     }
 }
@@ -228,15 +259,20 @@ impl Serialize for RemoteManager {
                 let token = server::server().door().map_err(ser::Error::custom)?;
                 Travelling::Token { manager: server::server().id, token: Carried(Arc::new(token)) }
             }
-            At::There(link) => match &link.way {
-                client::Way::Local => Travelling::Token {
-                    manager: link.manager,
-                    token: Carried(Arc::new(link.token(None).map_err(failed)?)),
+            At::There(distant) => match (&distant.way, &distant.token) {
+                (Way::Local, Some(token)) => {
+                    Travelling::Token { manager: distant.manager, token: Carried(Arc::clone(token)) }
+                }
+                (Way::Local, None) => Travelling::Token {
+                    manager: distant.manager,
+                    token: Carried(Arc::new(
+                        distant.link().and_then(|link| link.token(None)).map_err(failed)?,
+                    )),
                 },
-                client::Way::Inet(address, key) => Travelling::Address {
+                (Way::Inet(address, key), _) => Travelling::Address {
                     place: server::Place::from(address),
                     key: key.as_bytes().unwrap_or_default().to_vec(),
-                    manager: link.manager,
+                    manager: distant.manager,
                 },
             },
         };
@@ -258,13 +294,12 @@ impl<'de> Deserialize<'de> for RemoteManager {
         if server::here().is_some_and(|server| server.id == manager) {
             return Ok(RemoteManager(At::Here));
         }
-        let link = Link::find_or(manager, || match &travelling {
-            Travelling::Token { token, .. } => Link::through(&token.0, Deadline::after(CONNECT)),
+        let (way, token) = match travelling {
+            Travelling::Token { token: Carried(token), .. } => (Way::Local, Some(token)),
             Travelling::Address { place, key, .. } => {
-                let key = AuthKey::from(key.clone());
-                Link::to(&Address::from(place.clone()), &key, Deadline::after(CONNECT))
+                (Way::Inet(Address::from(place), AuthKey::from(key)), None)
             }
-        });
-        Ok(RemoteManager(At::There(link.map_err(de::Error::custom)?)))
+        };
+        Ok(RemoteManager(At::There(Arc::new(Distant { manager, link: OnceLock::new(), way, token }))))
     }
 }
