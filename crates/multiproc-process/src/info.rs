@@ -12,6 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+const SIGINT: i32 = 2;
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
+
 /// A process as others see it: this one, its parent, or one of its children.
 #[derive(Clone)]
 pub struct ProcessInfo {
@@ -59,6 +63,51 @@ impl ProcessInfo {
         match &self.pidfd {
             Some(pidfd) => fd::poll_one(pidfd, Interest::Read, Deadline::after(timeout)),
             None => Err(io::Error::new(io::ErrorKind::InvalidInput, "a process cannot wait for its own end")),
+        }
+    }
+
+    /// Sends it SIGINT, as ctrl-C does; nothing happens once it has ended.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn interrupt(&self) -> io::Result<()> {
+        self.signal(SIGINT)
+    }
+
+    /// Sends it SIGTERM, which ends it unless it has a handler; nothing happens once it has ended.
+    ///
+    /// ```
+    /// use multiproc_process::{Process, active_children};
+    ///
+    /// let child = Process::spawn((), |()| -> () { loop { std::thread::park() } })?;
+    /// for child in active_children() {
+    ///     child.terminate()?;
+    /// }
+    /// assert_eq!(child.wait()?.signal(), Some(15));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn terminate(&self) -> io::Result<()> {
+        self.signal(SIGTERM)
+    }
+
+    /// Sends it SIGKILL, which ends it wherever it is; nothing happens once it has ended.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn kill(&self) -> io::Result<()> {
+        self.signal(SIGKILL)
+    }
+
+    fn signal(&self, signal: i32) -> io::Result<()> {
+        match &self.pidfd {
+            Some(pidfd) => process::send_signal(pidfd, signal),
+            None => process::send_signal(&*own_pidfd()?, signal),
         }
     }
 }
