@@ -88,7 +88,9 @@ pub(crate) fn command(names: &[String]) -> Result {
 
 fn fmt(_: &Workspace) -> Result<Outcome> {
     run(cargo(&["fmt", "--all", "--check"]))?;
-    run(cargo(&["fmt", "--manifest-path", "benches/Cargo.toml", "--check"]))?;
+    for other in ["benches/Cargo.toml", "fuzz/Cargo.toml"] {
+        run(cargo(&["fmt", "--manifest-path", other, "--check"]))?;
+    }
     Ok(Outcome::Passed)
 }
 

@@ -7,6 +7,7 @@
 mod bench;
 mod ci;
 mod docs;
+mod fuzz;
 mod metadata;
 mod sanitize;
 mod shell;
@@ -26,6 +27,7 @@ Usage: cargo xtask <command> [arguments]
   ci [gate]...         every gate in order, or the named ones, stopping at the first failure
   bench [argument]...  the benchmarks; arguments go to them (--quick, --smoke, --only, --json)
   sanitize             the tests of threads under AddressSanitizer and ThreadSanitizer (--only address|thread)
+  fuzz                 hostile input for frames, handshakes, codec and names (--only name, --seconds n)
   stress [argument]... kills at every instruction; arguments go to it (--minutes n, --only name, --list)
   docs                 the documentation, private items too, warnings as errors
   tidy                 what rustc and clippy do not know: floors, unused packages, unsafe files, habits
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "ci" => ci::command(rest),
         "bench" => bench::command(rest),
         "sanitize" => sanitize::command(rest),
+        "fuzz" => fuzz::command(rest),
         "stress" => stress::command(rest),
         "docs" => no_arguments(rest).and_then(|()| docs::command()),
         "tidy" => no_arguments(rest).and_then(|()| tidy::command()),

@@ -65,7 +65,8 @@ pub(crate) fn command() -> Result {
 }
 
 /// Folders that hold no text of ours.
-const SKIPPED: &[&str] = &[".git", "target", "venv", "node_modules", "proptest-regressions"];
+const SKIPPED: &[&str] =
+    &[".git", "target", "venv", "node_modules", "proptest-regressions", "corpus", "artifacts"];
 
 /// The endings of the files that are looked at; scripts have none.
 const ENDINGS: &[&str] = &["rs", "toml", "md", "sh", "py", "yml", "yaml", "stderr", ""];

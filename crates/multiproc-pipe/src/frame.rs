@@ -429,7 +429,9 @@ impl Reader {
             Ok(Needed::Body(length)) => {
                 FrameError::Torn { got: self.body.len() as u64, expected: length as u64 }
             }
-            _ => FrameError::Torn { got: self.header_len as u64, expected: 4 },
+            // Of a long header the first four bytes tell that there are more.
+            Ok(Needed::Header(end)) => FrameError::Torn { got: self.header_len as u64, expected: end as u64 },
+            Err(error) => error,
         }
     }
 }
@@ -465,4 +467,21 @@ fn receive<T: Default>(
 
 fn is_local(socket: BorrowedFd<'_>) -> bool {
     matches!(socket::family(socket), Ok(Family::Unix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_header_tells_how_long_it_is() {
+        for (came, whole) in [(&[0, 0][..], 4), (&[0xff; 4], 12), (&[0xff; 11], 12)] {
+            let (writer, reader) = fd::socket_pair().unwrap();
+            fd::send(&writer, &[IoSlice::new(came)], &[], true).unwrap();
+            drop(writer);
+            let error = Reader::new().read(&reader, usize::MAX, Deadline::NEVER).unwrap_err();
+            let FrameError::Torn { got, expected } = error else { panic!("{error}") };
+            assert_eq!((got, expected), (came.len() as u64, whole));
+        }
+    }
 }

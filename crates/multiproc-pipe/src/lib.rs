@@ -70,6 +70,9 @@ mod connection;
 mod error;
 mod fd;
 pub mod frame;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod listener;
 mod one_way;
 pub mod parcel;

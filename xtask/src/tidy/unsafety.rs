@@ -33,6 +33,7 @@ pub(super) const FILES: &[&str] = &[
     "crates/multiproc-sync/src/rwlock.rs",
     "crates/multiproc-sync/src/shm_safe.rs",
     "crates/multiproc-sync/tests/it/hostile.rs",
+    "fuzz/src/heap.rs",
     "tests/model/src/fiber.rs",
     "tests/model/src/machine.rs",
     "tests/src/raw.rs",
