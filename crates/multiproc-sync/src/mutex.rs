@@ -90,7 +90,8 @@ impl<T> Mutex<T> {
     /// guard[3] = 7;
     /// assert!(mutex.lock().unwrap_err().is_deadlock());
     /// ```
-    #[inline]
+    // Always, here and below it: a call costs as much as the rest, and in larger programs it would be one.
+    #[inline(always)]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
         self.lock_until(Deadline::NEVER)
     }
@@ -139,7 +140,7 @@ impl<T> Mutex<T> {
         self.value.into_inner()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
         match self.lock.lock_long(deadline) {
             Some(acquired) => {
@@ -150,7 +151,7 @@ impl<T> Mutex<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn guard(&self) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
         let guard = MutexGuard { mutex: self, marker: PhantomData };
         match self.poison.begin() {
@@ -191,7 +192,7 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 }
 
 impl<T> Drop for MutexGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         // A forked child's copy of its parent's guard is none.
         self.mutex.poison.end(|| self.mutex.lock.is_mine());

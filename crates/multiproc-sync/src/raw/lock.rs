@@ -157,7 +157,7 @@ impl Lock {
     /// Takes the lock for as long as its user likes; several may be held, and released in any order.
     ///
     /// Gives up at the deadline, and at once if the calling thread owns it already.
-    #[inline]
+    #[inline(always)]
     pub fn lock_long(&self, deadline: Deadline) -> Option<Acquired> {
         Some(self.hold(Beside::Nothing, deadline)?.acquired)
     }
@@ -195,7 +195,7 @@ impl Lock {
     }
 
     /// Releases what [`lock_long`](Self::lock_long) took.
-    #[inline]
+    #[inline(always)]
     pub fn unlock_long(&self) {
         self.release(thread::id());
         thread::let_go(self.futex());
@@ -219,7 +219,7 @@ impl Lock {
         (&self.word).into()
     }
 
-    #[inline]
+    #[inline(always)]
     fn acquire(&self, me: u64, beside: Beside<'_>, deadline: Deadline) -> Option<Found> {
         // LOCK: Acquire, partner of the Release in `release`, of the fence there, and of the kernel's store.
         match self.word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
@@ -323,7 +323,7 @@ impl Lock {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn release(&self, me: u64) {
         // LOCK: Release, partner of the Acquire in `acquire` and `try_acquire`.
         match self.word.compare_exchange(me, 0, Ordering::Release, Ordering::Relaxed) {
