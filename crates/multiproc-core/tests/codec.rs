@@ -412,6 +412,40 @@ fn length_has_a_limit_and_is_never_believed() {
 }
 
 #[test]
+fn lengths_within_each_other_make_little_room() {
+    /// Adds up what each level makes room for while the ones around it wait.
+    struct Level(usize);
+    impl<'de> Deserialize<'de> for Level {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Level, D::Error> {
+            struct Visitor;
+            impl<'de> serde::de::Visitor<'de> for Visitor {
+                type Value = Level;
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("a sequence")
+                }
+                fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Level, A::Error> {
+                    // As serde does it for elements of 64 bytes.
+                    let here = 64 * seq.size_hint().unwrap().min((1 << 20) / 64);
+                    let within = seq.next_element::<Level>()?.map_or(0, |level| level.0);
+                    Ok(Level(here + within))
+                }
+            }
+            deserializer.deserialize_seq(Visitor)
+        }
+    }
+    // Each level but the last one says that it has 16,383 elements; and there are bytes for them.
+    let levels = [0xff, 0x7f].repeat(500);
+    let bytes = [&levels[..], &[0]].concat();
+    let room = decode_with::<Level>(&bytes, Vec::new(), &Limits::untrusted()).unwrap().0;
+    assert!(room < 2 << 20, "{room} bytes for {}", bytes.len());
+
+    let more = encode(&vec![0u8; 1 << 20]).unwrap().bytes;
+    let bytes = [&bytes[..], &more].concat();
+    let (level, _) = decode_with::<(Level, Vec<u8>)>(&bytes, Vec::new(), &Limits::untrusted()).unwrap();
+    assert!(level.0 < 24 << 20, "{} bytes for {}", level.0, bytes.len());
+}
+
+#[test]
 fn bytes_in_any_collection_are_postcards() {
     use std::collections::{BTreeSet, VecDeque};
     let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();

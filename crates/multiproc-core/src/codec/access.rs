@@ -63,10 +63,9 @@ impl<'de> de::SeqAccess<'de> for Elements<'_, 'de> {
         Ok(Some(value))
     }
 
-    /// The number is the sender's word, so no room is made for more elements than there are bytes.
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        Some(self.left.min(self.de.input.len()) + self.bytes.len())
+        Some(self.de.believed(self.left) + self.bytes.len())
     }
 }
 
@@ -131,10 +130,9 @@ impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
         seed.deserialize(&mut *self.de)
     }
 
-    /// As for a sequence.
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        Some(self.left.min(self.de.input.len()))
+        Some(self.de.believed(self.left))
     }
 }
 

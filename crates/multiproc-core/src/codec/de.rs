@@ -2,7 +2,7 @@ use super::access::{Elements, Entries, Fields, Variant};
 use super::call::{Entered, stack_address};
 use super::error::{DecodeError, DecodeKind};
 use super::handle;
-use super::limits::{Limits, MAX_HANDLES, MEMORY_PER_BYTE};
+use super::limits::{HINTED, HINTED_LEVELS, Limits, MAX_HANDLES, MEMORY_PER_BYTE};
 use super::varint::{Varint, take_len, unzigzag_16, unzigzag_32, unzigzag_64, unzigzag_128};
 use serde::de::{self, DeserializeOwned, Visitor};
 use std::os::fd::OwnedFd;
@@ -219,6 +219,16 @@ impl<'de> Deserializer<'de> {
             }
             None => Err(DecodeKind::Memory { max: self.max_memory }.into()),
         }
+    }
+
+    /// For how many of the announced elements room may be made before they come.
+    ///
+    /// The number is the sender's word, so never for more than there are bytes; and what stands within each other makes
+    /// room at the same time, so for half as many with each level beyond the first few.
+    #[inline]
+    pub(super) fn believed(&self, announced: usize) -> usize {
+        let level = (self.limits.max_depth - self.depth).saturating_sub(HINTED_LEVELS);
+        announced.min(self.input.len()).min(HINTED >> level.min(HINTED.ilog2() as usize + 1))
     }
 
     /// Counts an element that took no byte: their number is not bounded by the message's length.

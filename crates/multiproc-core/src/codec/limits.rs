@@ -12,6 +12,14 @@ pub(super) const MAX_HANDLES: usize = 65_536;
 /// times. Twice that leaves room for one more wrapper.
 pub(super) const MEMORY_PER_BYTE: usize = 32;
 
+/// The most elements that room is made for on the sender's word; serde itself makes no more than 1 MiB for each
+/// sequence.
+pub(super) const HINTED: usize = 1 << 20;
+
+/// How many levels may make that much room at the same time. Without a bound 512 levels would make 512 MiB of a few
+/// kilobytes.
+pub(super) const HINTED_LEVELS: usize = 8;
+
 /// What one decode may cost; everything beyond is an error, never an abort.
 ///
 /// # Examples
