@@ -10,6 +10,7 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd};
 
 unsafe extern "C" {
+    fn fork() -> c_int;
     fn dup(fd: c_int) -> c_int;
     fn close(fd: c_int) -> c_int;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
@@ -35,6 +36,12 @@ const MSG_PEEK: c_int = 2;
 pub fn dup_inheritable(fd: impl AsFd) -> i32 {
     // SAFETY: dup takes a plain number.
     unsafe { dup(fd.as_fd().as_raw_fd()) }
+}
+
+/// Forks, as a library may do that knows nothing of where it is; both go on from here.
+pub fn fork_and_go_on() {
+    // SAFETY: both processes go on as one would; whoever calls this sees to the rest.
+    unsafe { fork() };
 }
 
 /// Closes a descriptor that nothing of Rust's owns, such as one of [`dup_inheritable`]'s.

@@ -1,4 +1,4 @@
-use crate::backend::{Backend, Caps, Door, Init, Local, LocalOptions, WorkerKind};
+use crate::backend::{Caps, Door, Init, Local, LocalOptions, WorkerKind};
 use crate::engine::Core;
 use crate::interrupt;
 use crate::pool::Pool;
@@ -212,9 +212,8 @@ impl<S: 'static> PoolBuilder<S> {
         }
         options.name =
             name.unwrap_or_else(|| format!("PoolWorker-{}", POOLS.fetch_add(1, Ordering::Relaxed)));
-        let wishes = Wishes::of(&options);
+        Wishes::of(&options).check(Local::caps_of(options.kind))?;
         let local = Local::start(options, Arc::new(Door::new()?))?;
-        wishes.check(local.caps())?;
         let core = Core::start(Box::new(local), workers, max_kills)?;
         let pool = Pool::of(core);
         if on_interrupt {

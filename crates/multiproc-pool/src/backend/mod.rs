@@ -90,10 +90,11 @@ pub(crate) enum Event {
     },
     /// One of its elements cannot be decoded: none was begun.
     Undecodable(EnvelopeId),
-    /// What had it is gone; so many of its elements had been begun.
+    /// What had it is gone; so many of its elements had been begun. `opened`: it had got so far as to look at it.
     Lost {
         id: EnvelopeId,
         begun: u32,
+        opened: bool,
         death: Arc<WorkerStatus>,
     },
     /// Nothing can be run, and why; `None`: it can again.

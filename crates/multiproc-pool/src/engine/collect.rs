@@ -1,10 +1,10 @@
 //! What becomes of what a backend tells.
 
 use super::work::{After, Chunk, Given, Part};
-use super::{Engine, MAX_TRIES};
+use super::{Engine, MAX_TRIES, SURE};
 use crate::TaskError;
 use crate::backend::{EnvelopeId, Event, Failure, Results};
-use crate::death::WorkerStatus;
+use crate::death::{Cause, WorkerStatus};
 
 impl Engine {
     /// Does what follows from events.
@@ -20,7 +20,7 @@ impl Engine {
                         }
                     }
                 }
-                Event::Lost { id, begun, death } => self.lost(id, begun, &death, after),
+                Event::Lost { id, begun, opened, death } => self.lost(id, begun, opened, &death, after),
                 Event::Impossible(why) => self.impossible = why,
                 Event::Changed => {
                     self.ids = self.backend.workers().into_iter().map(|worker| worker.id).collect();
@@ -86,13 +86,17 @@ impl Engine {
     }
 
     /// Of what a dead worker had, one element had been begun; the others go to others.
-    fn lost(&mut self, id: EnvelopeId, begun: u32, death: &WorkerStatus, after: &mut After) {
+    fn lost(&mut self, id: EnvelopeId, begun: u32, opened: bool, death: &WorkerStatus, after: &mut After) {
         let Some(Chunk { part, answered, ended }) = self.chunks.remove(&id) else { return };
         let begun = begun.clamp(answered, part.len());
         let rest = Part { from: part.from + begun, ..part.clone() };
         if begun > answered {
             self.queue.push_first(rest);
             self.blame(&part, begun - 1, ended, death, after);
+            return;
+        }
+        if !opened {
+            self.queue.push_first(rest);
             return;
         }
         // It died before it began this one, which may be what it died of: while it was decoded.
@@ -107,9 +111,10 @@ impl Engine {
             });
         }
         let mut first = part.work.single(rest.from);
-        first.tries += 1;
+        // Who is killed by somebody else hardly died of it.
+        first.tries += if death.cause() == Cause::Killed { 1 } else { SURE };
         if first.tries >= MAX_TRIES {
-            let message = format!("{MAX_TRIES} workers ended before they could begin it: {death}");
+            let message = format!("workers ended before they could begin it, several times: {death}");
             first.sink.failed(first.base, TaskError::NoWorker { message }, after);
         } else {
             self.queue.push_first(Part::whole(first));

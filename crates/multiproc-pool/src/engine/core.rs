@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How long a caller sleeps at most before it looks for itself.
 const LONGEST: Duration = Duration::from_millis(100);
+/// The same where nobody else looks after workers.
+const ALONE: Duration = Duration::from_millis(5);
 /// How long one who follows sleeps at most: the one whom it follows may have gone.
 const FOLLOW: Duration = Duration::from_millis(50);
 
@@ -60,8 +62,8 @@ pub(crate) struct Core {
 }
 
 thread_local! {
-    /// This thread is some pool's supervisor: nobody buries workers while it waits.
-    pub(crate) static SUPERVISES: Cell<bool> = const { Cell::new(false) };
+    /// Where the core is whose supervisor this thread is: nobody buries workers while it waits.
+    pub(crate) static SUPERVISES: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Core {
@@ -116,7 +118,7 @@ impl Core {
             let mut engine = self.engine.lock();
             self.take_in(&mut engine);
             engine.work(&mut after);
-            if SUPERVISES.get() && engine.is_due(Instant::now()) {
+            if self.is_own_thread() {
                 engine.attend(&mut after);
             }
         }
@@ -196,8 +198,10 @@ impl Core {
             if self.spin.wait(8, || u32::from(self.door.seen() != seen)) {
                 continue;
             }
+            let is_alone = self.is_own_thread();
             let next = self.engine.lock().next_time();
-            let mut bound = LONGEST;
+            // A callback that waits: its thread is the one that buries workers.
+            let mut bound = if is_alone { ALONE } else { LONGEST };
             for at in [next, deadline.instant()].into_iter().flatten() {
                 bound = bound.min(at.saturating_duration_since(Instant::now()));
             }
@@ -205,6 +209,11 @@ impl Core {
                 self.door.sleep(seen, bound);
             }
         }
+    }
+
+    /// Tells whether the calling thread is this pool's supervisor.
+    fn is_own_thread(&self) -> bool {
+        SUPERVISES.get() == std::ptr::from_ref(self).addr()
     }
 
     /// Tells whether somebody waits at the door for all.
@@ -252,7 +261,8 @@ impl Core {
 
     /// Waits until the pool has ended; tells whether it has.
     pub(crate) fn join(&self, deadline: Deadline) -> bool {
-        if self.owner != ids::process_id() {
+        // In a fork, or in a callback, whose thread would wait for itself.
+        if self.owner != ids::process_id() || self.is_own_thread() {
             return true;
         }
         let mut is_over = self.end.is_over.lock();

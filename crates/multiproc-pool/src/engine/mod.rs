@@ -28,8 +28,9 @@ use work::Chunk;
 /// How long something runs before those behind it are given to a worker that has nothing to do.
 const PATIENCE: Duration = Duration::from_millis(1);
 const MOST_PATIENCE: Duration = Duration::from_millis(128);
-/// How often a work may be given to workers that end before they begin it.
-const MAX_TRIES: u32 = 5;
+/// How often a work may be given to workers that end before they begin it: of their own doing, and killed by somebody.
+const MAX_TRIES: u32 = SURE * 5;
+const SURE: u32 = 4;
 
 pub(crate) struct Engine {
     pub(crate) backend: Box<dyn Backend>,
@@ -92,7 +93,12 @@ impl Engine {
 
     /// When it is to be worked again though nobody has told anything.
     pub(crate) fn next_time(&self) -> Option<Instant> {
-        [self.look_at, self.expire_at, self.attend_at].into_iter().flatten().min()
+        [self.look_at, self.expire_at].into_iter().flatten().min()
+    }
+
+    /// When the backend is to be attended to, too.
+    pub(crate) fn next_attention(&self) -> Option<Instant> {
+        [self.next_time(), self.attend_at].into_iter().flatten().min()
     }
 
     pub(crate) fn push(&mut self, work: Work) {
@@ -120,11 +126,6 @@ impl Engine {
         self.handle(&mut events, after);
         self.events = events;
         self.hand_out(after);
-    }
-
-    /// Tells whether the backend is due.
-    pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.attend_at.is_some_and(|at| at <= now)
     }
 
     /// Hands over what waits, as far as there are workers for it.

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) fn start(core: Arc<Core>) -> io::Result<()> {
     thread::Builder::new().name("multiproc-pool".to_owned()).spawn(move || {
-        SUPERVISES.set(true);
+        SUPERVISES.set(std::ptr::from_ref(&*core).addr());
         let over = Over(&core);
         run(&core);
         drop(over);
@@ -58,7 +58,7 @@ fn run(core: &Core) {
                 None => false,
                 Some(ending) => end(&mut engine, core, ending, &mut after),
             };
-            (engine.next_time(), is_over)
+            (engine.next_attention(), is_over)
         };
         core.conclude(after);
         call_back(core);

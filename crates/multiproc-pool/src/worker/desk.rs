@@ -3,7 +3,7 @@
 use crate::backend::Knocker;
 use crate::backend::wire::{AnswerHead, AnswerKind, FRAMED, JOURNAL, Marks, TIMED, TaskHead, pair};
 use multiproc_core::codec::{self, Encoder};
-use multiproc_core::sys::clock;
+use multiproc_core::sys::{clock, process, thread};
 use multiproc_core::{Deadline, Message};
 use multiproc_process::Panic;
 use multiproc_queue::link::{Link, LinkError};
@@ -26,6 +26,8 @@ pub(crate) struct Desk {
     marks: Shared<Marks>,
     knocker: Knocker,
     has_barriers: bool,
+    /// This process: a fork of it answers nothing.
+    owner: u64,
     /// The chunk under way.
     place: u64,
     total: u32,
@@ -56,6 +58,7 @@ impl Desk {
             marks,
             knocker,
             has_barriers,
+            owner: thread::process_id(),
             place: 0,
             total: 0,
             flags: 0,
@@ -88,6 +91,14 @@ impl Desk {
     pub(crate) fn idled(&self, nanos: u64) {
         let idle = self.marks.idle.load(Ordering::Relaxed);
         self.marks.idle.store(idle.wrapping_add(nanos), Ordering::Relaxed);
+    }
+
+    /// Ends a process that the task has forked: the task is not its own to answer.
+    #[inline]
+    fn check_owner(&self) {
+        if thread::process_id() != self.owner {
+            process::exit_now(0);
+        }
     }
 
     fn clear(&mut self, first: u32) {
@@ -128,6 +139,7 @@ impl Desk {
     /// Gives an element's result.
     #[inline]
     pub(crate) fn give<R: Message>(&mut self, element: u32, value: &R) {
+        self.check_owner();
         self.given = element + 1;
         if self.count == 0 && self.first != element {
             self.first = element;
@@ -239,6 +251,7 @@ impl Desk {
     /// Tells of a panic, of which nothing is told if the element was answered before.
     #[cold]
     pub(crate) fn panicked(&mut self, element: u32, panic: &Panic) {
+        self.check_owner();
         if element < self.given {
             return;
         }

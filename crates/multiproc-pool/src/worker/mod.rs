@@ -8,7 +8,7 @@ pub(crate) use run::{Runner, Running, init, run, run_with};
 use crate::backend::Knocker;
 use crate::backend::wire::{AnswerKind, TaskHead, WorkerArgs};
 use desk::Desk;
-use multiproc_core::sys::{barrier, clock, process, thread};
+use multiproc_core::sys::{barrier, clock, process};
 use multiproc_core::{Deadline, codec};
 use multiproc_queue::link::{LinkError, Taken};
 use multiproc_shm::Shared;
@@ -86,7 +86,6 @@ pub(crate) fn work(args: WorkerArgs) {
         fds: Vec::new(),
         count: 0,
     });
-    let own = thread::process_id();
     let mut taken = Taken::default();
     let mut last: (Vec<u8>, Option<Runner>) = (Vec::new(), None);
     let mut chunks: Vec<(Vec<u8>, io::Result<Vec<OwnedFd>>)> = Vec::new();
@@ -134,10 +133,6 @@ pub(crate) fn work(args: WorkerArgs) {
         let Some(runner) = &last.1 else { panic!("a task's code is not in this program") };
         let begins = head.count == 0;
         running = runner.call(running);
-        if thread::process_id() != own {
-            // The task has forked, and this is the fork: its task is not ours to answer.
-            process::exit_now(0);
-        }
         if begins {
             // That was the worker's state; or there is none to be made.
             if running.state.is_none() && runner_len > 0 && head.flags == 0 {

@@ -71,12 +71,13 @@ impl Local {
         }
         let death = Arc::new(status);
         for held in &worker.has {
-            events.push(Event::Lost { id: held.id, begun: worker.begun(held), death: Arc::clone(&death) });
+            let (id, begun, opened) = (held.id, worker.begun(held), worker.has_opened(held));
+            events.push(Event::Lost { id, begun, opened, death: Arc::clone(&death) });
         }
         if let Some(why) = &worker.not_ready {
             self.start_at = Instant::now() + Duration::from_secs(1);
             self.give_up(&format!("the initializer failed: {why}"), events);
-        } else if is_early {
+        } else if is_early && status.cause() != Cause::Killed {
             let why = why_not_started(worker.body).unwrap_or_else(|| status.to_string());
             self.early_death(&format!("workers end before they can begin: {why}"), events);
         }

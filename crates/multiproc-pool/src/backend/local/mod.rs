@@ -78,6 +78,18 @@ impl Local {
         Ok(local)
     }
 
+    /// What workers of that kind can do.
+    pub(crate) fn caps_of(kind: WorkerKind) -> Caps {
+        let is_process = kind == WorkerKind::Process;
+        Caps {
+            kills_running: is_process,
+            isolates: is_process,
+            limits: is_process,
+            elastic: true,
+            carries_handles: true,
+        }
+    }
+
     /// The worker that has an envelope, and where it stands with it.
     fn holder(&self, id: EnvelopeId) -> Option<(usize, usize)> {
         self.workers
@@ -89,14 +101,7 @@ impl Local {
 
 impl Backend for Local {
     fn caps(&self) -> Caps {
-        let is_process = self.options.kind == WorkerKind::Process;
-        Caps {
-            kills_running: is_process,
-            isolates: is_process,
-            limits: is_process,
-            elastic: true,
-            carries_handles: true,
-        }
+        Local::caps_of(self.options.kind)
     }
 
     fn door(&self) -> &Arc<Door> {

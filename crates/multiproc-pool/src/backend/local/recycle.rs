@@ -47,8 +47,10 @@ impl Local {
             if let Some(age) = self.options.max_age {
                 at(worker.started + age);
             }
-            if idle_leavers > 0 && worker.has.is_empty() {
-                at(worker.idle_since + self.options.idle_timeout);
+            if idle_leavers > 0 {
+                // Nobody tells when one that is busy begins to idle.
+                let since = if worker.has.is_empty() { worker.idle_since } else { now };
+                at(since + self.options.idle_timeout);
             }
         }
         self.wanted -= shrunk.min(self.wanted);

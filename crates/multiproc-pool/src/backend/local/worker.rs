@@ -310,6 +310,12 @@ impl Worker {
         }
     }
 
+    /// Tells whether a held envelope is the one that it looked at last.
+    pub(super) fn has_opened(&self, held: &Held) -> bool {
+        // TAKE-BACK: Acquire, as in `begun`.
+        (self.marks.begun.load(Ordering::Acquire) >> 32) as u32 == held.place as u32
+    }
+
     pub(super) fn progress(&self, held: &Held) -> Progress {
         let begun = self.begun(held);
         let since = self.marks.since.load(Ordering::Relaxed);

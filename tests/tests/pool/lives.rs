@@ -1,0 +1,96 @@
+use crate::{flag, raise, wait_for, wait_for_workers, with_workers};
+use multiproc::Pool;
+use multiproc_tests::eventually;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[test]
+fn after_so_many_tasks() {
+    with_workers(|| {
+        let pool = Pool::builder().workers(2).tasks_per_worker(50).build().unwrap();
+        let ids: BTreeSet<u32> =
+            (0..40).flat_map(|_| pool.map(vec![(); 25], |()| std::process::id()).unwrap()).collect();
+        assert!(ids.len() >= 10, "1,000 tasks by {} workers", ids.len());
+        wait_for_workers(&pool, 2);
+    });
+}
+
+#[test]
+fn after_too_much_memory_also_during_a_task() {
+    with_workers(|| {
+        let pool = Pool::builder().workers(1).max_resident(64 << 20).build().unwrap();
+        let (begun, go) = (flag(), flag());
+        let task = pool.apply_async((begun.clone(), go.clone()), |(begun, go)| {
+            let large = vec![1u8; 128 << 20];
+            std::mem::forget(large);
+            raise(&begun);
+            wait_for(&go, 1);
+            std::process::id()
+        });
+        wait_for(&begun, 1);
+        // The replacement comes while the task runs still.
+        let other = pool.apply((), |()| std::process::id()).unwrap();
+        raise(&go);
+        assert_ne!(task.get().unwrap(), other);
+    });
+}
+
+#[test]
+fn after_so_long() {
+    with_workers(|| {
+        let pool = Pool::builder().workers(2).max_age(Duration::from_millis(100)).build().unwrap();
+        let first: BTreeSet<u32> = pool.worker_ids().into_iter().collect();
+        eventually(SOON, "others have come", || pool.worker_ids().iter().all(|id| !first.contains(id)));
+        assert_eq!(pool.map(0..100u32, |n| n).unwrap().len(), 100);
+    });
+}
+
+#[test]
+fn with_the_work() {
+    with_workers(|| {
+        let builder = Pool::builder().workers(3).min_workers(0).idle_timeout(Duration::from_millis(50));
+        let pool = builder.build().unwrap();
+        assert!(pool.worker_ids().is_empty(), "lazy");
+        let begun = flag();
+        let tasks: Vec<_> = (0..3)
+            .map(|_| {
+                pool.apply_async(begun.clone(), |begun| {
+                    raise(&begun);
+                    wait_for(&begun, 3);
+                })
+            })
+            .collect();
+        assert!(tasks.into_iter().all(|task| task.get() == Ok(())), "as many as there is work for, at once");
+        eventually(SOON, "all have left", || pool.worker_ids().is_empty());
+        assert_eq!(pool.apply(1u8, |n| n), Ok(1));
+    });
+}
+
+#[test]
+fn pinned() {
+    with_workers(|| {
+        let pool = Pool::builder().workers(2).pin(&[0, 1]).build().unwrap();
+        wait_for_workers(&pool, 2);
+        for id in pool.worker_ids() {
+            let affinity = multiproc_core::sys::process::Affinity::of_process(id).unwrap();
+            assert_eq!(affinity.cpus().len(), 1);
+        }
+    });
+}
+
+#[test]
+fn stats_tell_what_was_done() {
+    with_workers(|| {
+        let pool = Pool::new(2).unwrap();
+        pool.map(0..1_000u32, |n| n).unwrap();
+        let stats = pool.stats();
+        // Those that were taken back from a worker waited twice.
+        assert_eq!((stats.run.count(), stats.wait.count() >= 1_000, stats.failed), (1_000, true, 0));
+        assert_eq!((stats.queued, stats.under_way), (0, 0));
+        assert!(stats.bytes_out >= 1_000 && stats.bytes_in >= 1_000 && !stats.slowest.is_empty());
+        assert_eq!(stats.workers.iter().map(|worker| worker.done).sum::<u64>(), 1_000);
+        assert!(stats.to_string().contains("1000 done"), "{stats}");
+    });
+}
