@@ -80,12 +80,15 @@ pub use multiproc_pipe::{
 #[doc(inline)]
 pub use multiproc_pipe::{AsyncConnection, AsyncListener, ready};
 #[doc(inline)]
-pub use multiproc_pool::{AsyncResult, Pool, PoolBuilder, TaskError};
+pub use multiproc_pool::{
+    AsyncResult, Cause, Histogram, Pool, PoolBuilder, PoolStats, TaskError, TaskOptions, WorkerStats,
+    WorkerStatus, is_stopping,
+};
 #[doc(inline)]
 pub use multiproc_process::{
-    Builder, ExitStatus, Func, JoinError, Level, LogError, Process, ProcessInfo, SpawnError, StartMethod,
-    Stdio, active_children, cpu_count, current_process, default_start_method, init, log_to_stderr,
-    parent_process, set_default_start_method, set_executable,
+    Builder, ExitStatus, Func, FuncWith, JoinError, Level, LogError, Process, ProcessInfo, SpawnError,
+    StartMethod, Stdio, active_children, cpu_count, current_process, default_start_method, init,
+    log_to_stderr, parent_process, set_default_start_method, set_executable,
 };
 #[doc(inline)]
 pub use multiproc_queue::{

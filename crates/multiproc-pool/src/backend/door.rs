@@ -137,7 +137,7 @@ impl Door {
 fn announce(board: &Board, ring: impl FnOnce()) {
     // DOOR: AcqRel, partner of the ones in `Door`: what was done before is seen by who sees the count.
     let before = board.word.fetch_add(ONE, Ordering::AcqRel);
-    if before % ONE != 0 {
+    if before & (ONE - 1) != 0 {
         wake(board, ring);
     }
 }
