@@ -66,8 +66,14 @@ recipes! {
     r11 "11"
     r12 "12"
     r12_better "12-better"
+    r12_manager "12-manager"
     r13 "13"
     r13_better "13-better"
+    r14 "14"
+    r15 "15"
+    r16 "16"
+    r17 "17"
+    r18 "18"
     r19 "19"
     r20 "20"
     r21 "21"
@@ -82,6 +88,8 @@ recipes! {
     r26_better "26-better"
     r27 "27"
     r27_better "27-better"
+    r28 "28"
+    r29 "29"
     r30 "30"
     r31 "31"
     r32 "32"
@@ -97,8 +105,25 @@ recipes! {
     r39_better "39-better"
     r40 "40"
     r41 "41"
+    r42 "42"
+    r43 "43"
+    r43_better "43-better"
+    r43_manager "43-manager"
+    r44 "44"
+    r44_better "44-better"
+    r45 "45"
+    r45_manager "45-manager"
+    r46 "46"
+    r47 "47"
+    r47_better "47-better"
     r48 "48"
     r48_better "48-better"
+    r49 "49"
+    r50 "50"
+    r50_manager "50-manager"
+    r51 "51"
+    r52 "52"
+    r52_better "52-better"
     r53 "53"
     r54 "54"
     r54_better "54-better"
@@ -121,16 +146,18 @@ fn every_file_is_run() {
 fn the_table_is_complete() {
     let table = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/README.md");
     let table = fs::read_to_string(table).unwrap();
-    for number in (1..=RECIPES).filter(|number| NAMES.contains(&&*format!("{number:02}"))) {
+    for number in 1..=RECIPES {
         let row = table.lines().find(|line| line.starts_with(&format!("| {number:02} |"))).unwrap();
         let command = row.split('`').nth(1).unwrap();
         let name = format!("{number:02}");
         assert!(NAMES.contains(&&*name), "recipe {name} is not run");
         assert_eq!(expectation(&name).run, command, "recipe {name}");
-        let better = format!("{number:02}-better");
-        assert_eq!(NAMES.contains(&&*better), row.contains("`--better`"), "{row}");
-        if NAMES.contains(&&*better) {
-            assert_eq!(expectation(&better).run, format!("{command} --better"), "{row}");
+        for variant in ["better", "manager"] {
+            let name = format!("{number:02}-{variant}");
+            assert_eq!(NAMES.contains(&&*name), row.contains(&format!("`--{variant}`")), "{row}");
+            if NAMES.contains(&&*name) {
+                assert_eq!(expectation(&name).run, format!("{command} --{variant}"), "{row}");
+            }
         }
     }
 }
