@@ -33,13 +33,22 @@ pub(crate) struct Told {
     pub(crate) line: String,
 }
 
+/// What a task tells by; it may be called several times.
+pub(crate) type Tell<'a> = &'a mut dyn FnMut(Told);
+
+/// How many lanes do so many tasks.
+pub(crate) fn lanes(count: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    ((cores as f64 * LANES) as usize).clamp(1, count.max(1))
+}
+
 /// Does `count` tasks, and stops to begin further ones when the time is up; `hear` is given what each has told.
 ///
 /// Returns what is wrong with the lanes themselves, and what they left.
 pub(crate) fn share_out(
     count: usize,
     limit: Option<Duration>,
-    task: &dyn Fn(&Desk, usize) -> Told,
+    task: &dyn Fn(&Desk, usize, Tell<'_>),
     hear: &mut dyn FnMut(&str),
 ) -> Vec<String> {
     let progress = shared(Progress { next: AtomicUsize::new(0), failures: AtomicUsize::new(0) });
@@ -64,16 +73,15 @@ pub(crate) fn share_out(
             if at >= count {
                 break;
             }
-            let told = task(&desk, at);
-            progress.failures.fetch_add(usize::from(told.has_failed), Ordering::Relaxed);
-            say(&writer, &told.line);
+            task(&desk, at, &mut |told| {
+                progress.failures.fetch_add(usize::from(told.has_failed), Ordering::Relaxed);
+                say(&writer, &told.line);
+            });
         }
         drop(desk);
         Leftovers::count().since(&before).iter().for_each(|left| say(&writer, left));
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let lanes = ((cores as f64 * LANES) as usize).clamp(1, count.max(1));
-    let lanes: Vec<_> = (0..lanes).map(|at| os::spawn(|| lane(at))).collect();
+    let lanes: Vec<_> = (0..lanes(count)).map(|at| os::spawn(|| lane(at))).collect();
     drop(writer);
     let mut wrong = Vec::new();
     for line in BufReader::new(reader).lines() {

@@ -10,7 +10,7 @@
 //! nothing.
 //!
 //! `cargo xtask stress` runs all of it, at every instruction; `--minutes n` spreads what fits into that time evenly,
-//! `--only text` chooses by name.
+//! `--only text` chooses by name, `--kills` leaves out pauses and second kills.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
 
 mod control;
@@ -28,15 +28,14 @@ mod storm;
 mod storm_queue;
 mod travel;
 
+use lanes::{Told, share_out};
 use point::Desk;
-use run::{Budget, Report, catch, gather, heads, try_out};
+use run::{Budget, Report, catch, gather, heads, try_out, try_some};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// What each deed gets of the time, if it is bounded.
-const KILLS: f64 = 0.6;
-const PAUSES: f64 = 0.15;
-const DOUBLES: f64 = 0.25;
+/// So many scenarios, or more, are done side by side if the time is bounded; of fewer each has all cores.
+const MANY: usize = 8;
 /// What the storms get of all time.
 const STORMS: f64 = 0.1;
 /// How long a control may take to be caught.
@@ -51,10 +50,12 @@ struct Options {
     time: Option<Duration>,
     only: String,
     lists: bool,
+    /// Nothing else is done to the victims.
+    kills: bool,
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { time: None, only: String::new(), lists: false };
+    let mut options = Options { time: None, only: String::new(), lists: false, kills: false };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -66,8 +67,9 @@ fn options() -> Result<Options, String> {
             }
             "--only" => options.only = args.next().ok_or("`--only` wants a part of a name")?,
             "--list" => options.lists = true,
+            "--kills" => options.kills = true,
             other => {
-                return Err(format!("`{other}` is unknown: --minutes <n>, --only <text>, --list"));
+                return Err(format!("`{other}` is unknown: --minutes <n>, --only <text>, --kills, --list"));
             }
         }
     }
@@ -104,18 +106,7 @@ fn main() -> ExitCode {
     };
     let (controls, sound): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|scenario| scenario.is_control());
 
-    let mut missed = 0;
-    for scenario in &controls {
-        let began = Instant::now();
-        let (tried, caught) = catch(&desk, &**scenario, CONTROL);
-        missed += usize::from(caught.is_none());
-        let word = caught.map_or("NOT CAUGHT".to_owned(), |failure| format!("caught by {failure}"));
-        println!(
-            "control: {}: {tried} points in {:.1} s, {word}",
-            scenario.name(),
-            began.elapsed().as_secs_f64()
-        );
-    }
+    let missed = catch_all(&controls);
 
     let mut storms = scenarios::storms();
     storms.extend(storm_queue::all());
@@ -124,16 +115,29 @@ fn main() -> ExitCode {
     let stepping = options.time.map(|time| if storms.is_empty() { time } else { time.mul_f64(1.0 - share) });
     let mut total = Report::default();
     println!("{}", heads());
-    for (at, scenario) in sound.iter().enumerate() {
-        // What one has not used is the others'.
-        let left = stepping.map(|time| time.saturating_sub(started.elapsed()) / (sound.len() - at) as u32);
-        let part = |share| left.map(|left| left.mul_f64(share));
-        let budget = Budget { kills: part(KILLS), pauses: part(PAUSES), doubles: part(DOUBLES) };
-        let began = Instant::now();
-        let report = try_out(&desk, &**scenario, budget);
-        println!("{:<44} {report} {:>6.1}", scenario.name(), began.elapsed().as_secs_f64());
+    let mut show = |at: usize, report: Report, took: Duration| {
+        println!("{:<44} {report} {:>6.1}", sound[at].name(), took.as_secs_f64());
         gather(&report.failures).iter().for_each(|failure| println!("    {failure}"));
         total.include(report);
+    };
+    match stepping {
+        Some(time) if sound.len() >= MANY && !options.kills => {
+            let wrong = try_some(&sound, time.saturating_sub(started.elapsed()), &mut show);
+            wrong.iter().for_each(|wrong| println!("    {wrong}"));
+            total.leftovers += wrong.len();
+            total.failures.extend(wrong);
+        }
+        _ => {
+            for (at, scenario) in sound.iter().enumerate() {
+                // What one has not used is the others'.
+                let left =
+                    stepping.map(|time| time.saturating_sub(started.elapsed()) / (sound.len() - at) as u32);
+                let began = Instant::now();
+                let budget = if options.kills { Budget::kills(left) } else { Budget::of(left) };
+                let report = try_out(&desk, &**scenario, budget);
+                show(at, report, began.elapsed());
+            }
+        }
     }
     let (mut kills, mut broken) = (0, 0);
     for (name, storm) in &storms {
@@ -155,3 +159,24 @@ fn main() -> ExitCode {
     );
     if total.is_good() && missed == 0 && broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+/// Looks whether all protocols that are known to be wrong are caught, and tells how many are not.
+fn catch_all(controls: &[Box<dyn scenario::Scenario>]) -> usize {
+    let task = |desk: &Desk, at: usize, say: lanes::Tell<'_>| {
+        let began = Instant::now();
+        let (tried, caught) = catch(desk, &*controls[at], CONTROL);
+        let word = caught.map_or(MISSED.to_owned(), |failure| format!("caught by {failure}"));
+        let (name, took) = (controls[at].name(), began.elapsed().as_secs_f64());
+        // That it fails is what is wanted: the others are tried all the same.
+        say(Told { has_failed: false, line: format!("{name}: {tried} points in {took:.1} s, {word}") });
+    };
+    let mut caught = 0;
+    let wrong = share_out(controls.len(), None, &task, &mut |line| {
+        caught += usize::from(!line.ends_with(MISSED));
+        println!("control: {line}");
+    });
+    wrong.iter().for_each(|wrong| println!("    {wrong}"));
+    controls.len() - caught
+}
+
+const MISSED: &str = "NOT CAUGHT";

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::lanes::{Told, share_out};
+use crate::lanes::{Tell, Told, lanes, share_out};
 use crate::leftovers::Leftovers;
 use crate::point::{Deed, Desk, Failure, Outcome, Place};
 use crate::scenario::{Neighbours, Scenario};
@@ -21,11 +21,27 @@ pub(crate) struct Budget {
     pub(crate) doubles: Option<Duration>,
 }
 
+impl Budget {
+    /// A time, shared out among the deeds.
+    pub(crate) fn of(time: Option<Duration>) -> Budget {
+        let part = |share| time.map(|time| time.mul_f64(share));
+        Budget { kills: part(0.6), pauses: part(0.15), doubles: part(0.25) }
+    }
+
+    /// A time for kills alone.
+    pub(crate) fn kills(time: Option<Duration>) -> Budget {
+        Budget { kills: time, pauses: Some(Duration::ZERO), doubles: Some(Duration::ZERO) }
+    }
+}
+
+/// So many points of each deed are tried however short the time is.
+const FEWEST: usize = 24;
+
 /// How often a path is counted that is another one each time, and how often if it is long.
 const COUNTS: [usize; 2] = [10, 3];
 /// How often a place is tried at most that is not reached, to kill there.
 const TRIES: usize = 24;
-/// The same for other deeds: by the noted way, by it once more, and step by step.
+/// The same for other deeds, and where time is short: by the noted way, by it once more, and step by step.
 const FEW_TRIES: usize = 3;
 /// Of a long path, at how many places, spread evenly, other deeds than a kill are done.
 const MOST_OTHERS: usize = 1000;
@@ -68,17 +84,24 @@ struct Places {
 pub(crate) fn try_out(desk: &Desk, scenario: &dyn Scenario, budget: Budget) -> Report {
     let before = Leftovers::count();
     let mut report = Report::default();
-    let Some(places) = places(desk, scenario, &mut report) else { return report };
+    let places = match places(desk, scenario) {
+        Ok(places) => places,
+        Err(told) => {
+            report.hear(&told.line);
+            return report;
+        }
+    };
     report.places = places.all.len();
     let way = places.way.as_ref();
     let awake: Vec<Place> = places.all.iter().filter(|place| !place.asleep).copied().collect();
     let mut deeds = |places: &[Place], limit, deed: &dyn Fn(usize) -> Deed| {
         let most = if deed(0) == Deed::Kill { places.len() } else { MOST_OTHERS };
         let places: Vec<Place> = spread(places).take(most).collect();
-        let task = |desk: &Desk, at: usize| {
+        let task = |desk: &Desk, at: usize, say: Tell<'_>| {
             // The same one is tried in the same way in each run.
             let deed = deed(at);
-            tell(places[at], deed, &attempt(desk, scenario, places[at], deed, way))
+            let tries = if deed == Deed::Kill { TRIES } else { FEW_TRIES };
+            say(tell(places[at], deed, &attempt(desk, scenario, places[at], deed, way, tries)));
         };
         let mut done = 0;
         let wrong = share_out(places.len(), limit, &task, &mut |line| done += report.hear(line));
@@ -90,9 +113,7 @@ pub(crate) fn try_out(desk: &Desk, scenario: &dyn Scenario, budget: Budget) -> R
     let paused = if scenario.allows_pauses() { &awake[..] } else { &[] };
     let pauses = deeds(paused, budget.pauses, &|_| Deed::Pause);
     let doubled = if scenario.allows_doubles() { &places.all[..] } else { &[] };
-    let doubles = deeds(doubled, budget.doubles, &|at| {
-        Deed::KillBoth(Numbers::new(at as u64 + 1).below(RECOVERER as u64) as usize)
-    });
+    let doubles = deeds(doubled, budget.doubles, &both);
     (report.kills, report.pauses, report.doubles) = (kills, pauses, doubles);
     let left = Leftovers::count().since(&before);
     report.leftovers += left.len();
@@ -100,10 +121,86 @@ pub(crate) fn try_out(desk: &Desk, scenario: &dyn Scenario, budget: Budget) -> R
     report
 }
 
+/// The deed at the place with that number where another is killed, too.
+fn both(at: usize) -> Deed {
+    Deed::KillBoth(Numbers::new(at as u64 + 1).below(RECOVERER as u64) as usize)
+}
+
+/// Tries some places of each of many scenarios, which are done side by side; `show` is given what came of each.
+pub(crate) fn try_some(
+    scenarios: &[Box<dyn Scenario>],
+    time: Duration,
+    show: &mut dyn FnMut(usize, Report, Duration),
+) -> Vec<String> {
+    let started = Instant::now();
+    let task = |desk: &Desk, at: usize, say: Tell<'_>| {
+        let began = Instant::now();
+        // What one has not used is the others'.
+        let lanes = lanes(scenarios.len()) as u32;
+        let slice = time.saturating_sub(started.elapsed()) * lanes / (scenarios.len() - at) as u32;
+        let mut say = |kind: char, told: Told| {
+            say(Told { line: format!("{at} {kind} {}", told.line), ..told });
+        };
+        try_a_few(desk, &*scenarios[at], Budget::of(Some(slice)), &mut say);
+        let took = began.elapsed().as_micros();
+        say('e', Told { has_failed: false, line: took.to_string() });
+    };
+    let mut reports: Vec<Report> = scenarios.iter().map(|_| Report::default()).collect();
+    share_out(scenarios.len(), None, &task, &mut |line| {
+        let mut parts = line.splitn(3, ' ');
+        let at = parts.next().and_then(|at| at.parse::<usize>().ok());
+        let (kind, rest) = (parts.next(), parts.next().unwrap_or(""));
+        let Some((at, report)) = at.and_then(|at| Some((at, reports.get_mut(at)?))) else { return };
+        match kind {
+            Some("n") => report.places = rest.parse().unwrap_or(0),
+            Some("k") => report.kills += report.hear(rest),
+            Some("p") => report.pauses += report.hear(rest),
+            Some("d") => report.doubles += report.hear(rest),
+            _ => show(at, std::mem::take(report), Duration::from_micros(rest.parse().unwrap_or(0))),
+        }
+    })
+}
+
+/// Tries some places of one scenario, in this process.
+fn try_a_few(desk: &Desk, scenario: &dyn Scenario, budget: Budget, say: &mut dyn FnMut(char, Told)) {
+    let places = match places(desk, scenario) {
+        Ok(places) => places,
+        Err(told) => return say('k', told),
+    };
+    say('n', Told { has_failed: false, line: places.all.len().to_string() });
+    let awake = places.all.iter().filter(|place| !place.asleep).copied();
+    let awake: Vec<Place> = if scenario.allows_pauses() { awake.collect() } else { Vec::new() };
+    let doubled = if scenario.allows_doubles() { &places.all[..] } else { &[] };
+    let deeds: [(char, &[Place], Option<Duration>, &dyn Fn(usize) -> Deed); 3] = [
+        ('k', &places.all, budget.kills, &|_| Deed::Kill),
+        ('p', &awake, budget.pauses, &|_| Deed::Pause),
+        ('d', doubled, budget.doubles, &both),
+    ];
+    for (kind, among, limit, deed) in deeds {
+        let began = Instant::now();
+        for (at, place) in spread(among).enumerate() {
+            let is_late = limit.is_some_and(|limit| began.elapsed() > limit);
+            // Kills are what it is about.
+            if is_late && (kind != 'k' || at >= FEWEST) {
+                break;
+            }
+            let outcome = attempt(desk, scenario, place, deed(at), places.way.as_ref(), FEW_TRIES);
+            say(kind, tell(place, deed(at), &outcome));
+        }
+    }
+}
+
 /// Tries one place, again if it is not reached: the path may be a bit another one each time.
-fn attempt(desk: &Desk, scenario: &dyn Scenario, place: Place, deed: Deed, way: Option<&Way>) -> Outcome {
+fn attempt(
+    desk: &Desk,
+    scenario: &dyn Scenario,
+    place: Place,
+    deed: Deed,
+    way: Option<&Way>,
+    tries: usize,
+) -> Outcome {
     let mut outcome = desk.run(scenario, place, deed, way);
-    for at in 1..if deed == Deed::Kill { TRIES } else { FEW_TRIES } {
+    for at in 1..tries {
         if outcome.is_reached || outcome.failure.is_some() {
             break;
         }
@@ -116,8 +213,12 @@ fn attempt(desk: &Desk, scenario: &dyn Scenario, place: Place, deed: Deed, way: 
 /// Looks for a place at which a wrong protocol fails; tells how many were tried, and how the last one failed.
 pub(crate) fn catch(desk: &Desk, scenario: &dyn Scenario, budget: Duration) -> (usize, Option<String>) {
     let mut report = Report::default();
-    let Some(places) = places(desk, scenario, &mut report) else {
-        return (0, report.failures.pop());
+    let places = match places(desk, scenario) {
+        Ok(places) => places,
+        Err(told) => {
+            report.hear(&told.line);
+            return (0, report.failures.pop());
+        }
     };
     let started = Instant::now();
     let mut tried = 0;
@@ -148,14 +249,17 @@ fn varies(scenario: &dyn Scenario) -> bool {
 /// Counts the instructions; every one of them is a place, and every sleep is.
 ///
 /// Of a path that is another one each time, those of the longest that was seen are; or of the shortest, if it is long.
-fn places(desk: &Desk, scenario: &dyn Scenario, report: &mut Report) -> Option<Places> {
+///
+/// # Errors
+///
+/// Nothing was to happen, and something failed: what is told of it.
+fn places(desk: &Desk, scenario: &dyn Scenario) -> Result<Places, Told> {
     let mut counts = Vec::new();
     let nowhere = Place { steps: 0, asleep: false };
     loop {
         let outcome = desk.run(scenario, nowhere, Deed::Count, None);
         if outcome.failure.is_some() {
-            report.hear(&tell(nowhere, Deed::Count, &outcome).line);
-            return None;
+            return Err(tell(nowhere, Deed::Count, &outcome));
         }
         let is_long = outcome.notes.steps > LONG;
         counts.push(outcome.notes);
@@ -168,7 +272,7 @@ fn places(desk: &Desk, scenario: &dyn Scenario, report: &mut Report) -> Option<P
     if is_noted {
         counts.truncate(1);
     }
-    let Notes { steps, mut sleeps, addresses } = counts.pop()?;
+    let Notes { steps, mut sleeps, addresses } = counts.pop().unwrap_or_default();
     if varies(scenario) {
         sleeps.clear();
     }
@@ -177,7 +281,7 @@ fn places(desk: &Desk, scenario: &dyn Scenario, report: &mut Report) -> Option<P
     let asleep = sleeps.iter().map(|steps| Place { steps: *steps, asleep: true });
     let all = awake.chain(asleep).collect();
     let way = (is_noted && !addresses.is_empty()).then(|| Way::new(addresses, sleeps));
-    Some(Places { all, way })
+    Ok(Places { all, way })
 }
 
 /// What came of a point, in a line for [`Report::hear`]: reached or not, whether that counts as a recovery, and how

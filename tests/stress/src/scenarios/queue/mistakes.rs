@@ -126,8 +126,9 @@ pub(crate) const MISTAKES: &[Mistake] = &[
     Mistake {
         name: "nobody hears who dies with a lease",
         file: "lease.rs",
-        from: "let watched = thread::watch(control.bell.futex());",
-        to: "let watched = 0;",
+        from: "Ok(_) => thread::hold(control.bell.futex()),
+            Err(_) => thread::watch_again(watched),",
+        to: "_ => thread::watch_again(watched),",
         case: "leases::held_from_sleepers",
         chunks: 12,
     },
