@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SIGINT: i32 = 2;
 const SIGKILL: i32 = 9;
@@ -54,14 +54,36 @@ impl ProcessInfo {
         }
     }
 
-    /// Waits up to `timeout` for its end; tells whether it has ended.
+    /// Waits for its end. How it ended is what its [`Process`](crate::Process) tells.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for the process itself, which would wait in vain; the system's.
+    pub fn wait(&self) -> io::Result<()> {
+        self.wait_until(Deadline::NEVER).map(drop)
+    }
+
+    /// Waits up to `timeout` for its end; tells whether it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
     pub fn wait_timeout(&self, timeout: Duration) -> io::Result<bool> {
+        self.wait_until(Deadline::after(timeout))
+    }
+
+    /// Waits until `deadline` for its end; tells whether it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_deadline(&self, deadline: Instant) -> io::Result<bool> {
+        self.wait_until(Deadline::at(deadline))
+    }
+
+    fn wait_until(&self, deadline: Deadline) -> io::Result<bool> {
         match &self.pidfd {
-            Some(pidfd) => fd::poll_one(pidfd, Interest::Read, Deadline::after(timeout)),
+            Some(pidfd) => fd::poll_one(pidfd, Interest::Read, deadline),
             None => Err(io::Error::new(io::ErrorKind::InvalidInput, "a process cannot wait for its own end")),
         }
     }
@@ -83,6 +105,7 @@ impl ProcessInfo {
     /// let child = Process::spawn((), |()| -> () { loop { std::thread::park() } })?;
     /// for child in active_children() {
     ///     child.terminate()?;
+    ///     child.wait()?;
     /// }
     /// assert_eq!(child.wait()?.signal(), Some(15));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -40,6 +40,11 @@
 //! started once, in a fraction of the time. In both the child begins with statics as in a new program. Plain fork is
 //! there for those who know its rules: [`Builder::spawn_forked`].
 //!
+//! # Seeing inside
+//!
+//! [`log_to_stderr`] tells when a process calls its function, shuts down, and exits with which code, children included.
+//! The same goes to the program's own `tracing` subscriber, if it has one.
+//!
 //! # Differences from Python
 //!
 //! - A panic exits with 101 instead of 1, and reaches the parent as an error instead of text on stderr alone.

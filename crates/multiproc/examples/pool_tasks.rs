@@ -8,8 +8,7 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use multiproc::pool::TaskOptions;
-use multiproc::{Pool, TaskError, current_process};
+use multiproc::{Pool, TaskError, TaskOptions, current_process};
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::mpsc;

@@ -50,7 +50,8 @@ fn children_better() -> Outcome {
     }
     for child in active_children() {
         child.terminate()?;
-        println!("better: {} has ended: {}", child.name(), child.wait_timeout(Duration::from_secs(10))?);
+        child.wait()?;
+        println!("better: {} has ended: {}", child.name(), !child.is_alive());
     }
     println!("better: {} children are left", active_children().len());
     Ok(())
