@@ -12,6 +12,7 @@ pub(super) const FILES: &[&str] = &[
     "crates/multiproc-core/src/sys/linux/child.rs",
     "crates/multiproc-core/src/sys/linux/futex.rs",
     "crates/multiproc-core/src/sys/linux/image.rs",
+    "crates/multiproc-core/src/sys/linux/interrupt.rs",
     "crates/multiproc-core/src/sys/linux/peer.rs",
     "crates/multiproc-core/src/sys/linux/process.rs",
     "crates/multiproc-core/src/sys/linux/thread.rs",
