@@ -7,6 +7,7 @@
     link.py pipe-bytes SIZE CPU CPU       bytes over a Pipe
     link.py lock PROCESSES CPU CPU
     link.py event 0 CPU CPU
+    link.py manager PROCESSES CPU CPU     calls on a manager's values, each process has its own
 
 Each round is done by processes forked for it, which wait for each other before they begin. The sum is that of
 3 * number + 1 over the numbers that were received, or over the operations that were done.
@@ -133,6 +134,28 @@ def waking(end, count, there, back, stamp):
     return statistics.median(times)
 
 
+def calling(end, count, values):
+    value = values[end]
+    total = 0
+    for number in range(count):
+        value.set(number)
+        total += trivial(number)
+    return total if end == 0 else 0
+
+
+def manage(context, cpus, count, processes):
+    """The server is where the other end would be; it inherits the affinity of who starts it."""
+    own = os.sched_getaffinity(0)
+    if processes == 1:
+        os.sched_setaffinity(0, {cpus[1]})
+    manager = context.Manager()
+    os.sched_setaffinity(0, own)
+    values = [manager.Value("Q", 0) for _ in range(processes)]
+    outcomes = together(context, calling, cpus, processes, count // processes, values)
+    manager.shutdown()
+    return outcomes
+
+
 def main():
     mode, number, *cpus = sys.argv[1:]
     number, cpus = int(number), [int(cpu) for cpu in cpus]
@@ -151,6 +174,9 @@ def main():
             total = sum(outcome for _, _, outcome in outcomes)
         elif mode == "lock":
             outcomes = together(context, locking, cpus, number, count // number, context.Lock())
+            total = expected
+        elif mode == "manager":
+            outcomes = manage(context, cpus, count, number)
             total = expected
         else:
             stamp = context.Value("Q", 0, lock=False)

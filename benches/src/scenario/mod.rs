@@ -8,6 +8,7 @@ mod event;
 mod forkserver;
 mod large;
 mod lock;
+mod manager;
 mod many;
 mod pipe;
 mod pool;
@@ -67,6 +68,8 @@ const ALL: &[Scenario] = &[
     pipe::PING,
     pipe::MIDDLE,
     pipe::LARGE,
+    manager::CALL,
+    manager::CLIENTS,
     bulk::COPY,
     bulk::FILLED,
     bulk::PASSED,

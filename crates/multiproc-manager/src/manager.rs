@@ -150,6 +150,7 @@ pub struct ManagerBuilder {
     key: Option<AuthKey>,
     name: String,
     method: Option<StartMethod>,
+    affinity: Option<Vec<usize>>,
     shutdown: Duration,
     limits: Limits,
 }
@@ -161,6 +162,7 @@ impl ManagerBuilder {
             key: None,
             name: "Manager".to_owned(),
             method: None,
+            affinity: None,
             shutdown: SHUTDOWN,
             limits: Limits {
                 clients: 4096,
@@ -194,6 +196,12 @@ impl ManagerBuilder {
     /// Chooses how the server's process is started.
     pub fn start_method(mut self, method: StartMethod) -> ManagerBuilder {
         self.method = Some(method);
+        self
+    }
+
+    /// Lets the server run on these processors only, counted from 0.
+    pub fn cpu_affinity(mut self, cpus: &[usize]) -> ManagerBuilder {
+        self.affinity = Some(cpus.to_vec());
         self
     }
 
@@ -265,6 +273,9 @@ impl ManagerBuilder {
         let mut builder = Process::<()>::builder().name(self.name).daemon(true);
         if let Some(method) = self.method {
             builder = builder.start_method(method);
+        }
+        if let Some(cpus) = &self.affinity {
+            builder = builder.cpu_affinity(cpus);
         }
         let process = builder.spawn(start, server::serve)?;
         let link = match Link::through(&ours, Deadline::after(CONNECT)) {

@@ -7,7 +7,7 @@ use crate::mode::Outside;
 use crate::wire::Id;
 use multiproc_core::Message;
 use multiproc_core::codec::{self, EncodeError, Encoded};
-use multiproc_process::Method;
+use multiproc_process::FuncWith;
 use serde::{Deserialize, Serialize};
 use std::any::{Any, type_name};
 use std::cell::RefCell;
@@ -168,7 +168,7 @@ impl Drop for Taken {
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "A: Message")]
 pub(crate) struct Call<T: 'static, A, R: 'static> {
-    pub(crate) f: Method<T, A, R>,
+    pub(crate) f: FuncWith<T, A, R>,
     pub(crate) args: A,
 }
 
@@ -224,7 +224,7 @@ pub(crate) fn client_gone((): ()) {
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "A: Message, R: Message")]
 pub(crate) struct When<T: 'static, A: 'static, R: 'static> {
-    pub(crate) f: Method<T, A, Result<R, A>>,
+    pub(crate) f: FuncWith<T, A, Result<R, A>>,
     pub(crate) args: A,
 }
 

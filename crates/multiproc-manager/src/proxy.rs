@@ -9,7 +9,7 @@ use crate::server::{self, Entry, exec};
 use crate::wire::{Answer, Arrived, Packet};
 use multiproc_core::codec;
 use multiproc_core::{Deadline, Message};
-use multiproc_process::{Method, Remote};
+use multiproc_process::{FuncWith, Remote};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::any::type_name;
 use std::fmt;
@@ -129,7 +129,7 @@ impl<T: 'static> Proxy<T> {
     ) -> Result<R, CallError> {
         let remote = Remote::new(operation::call::<T, A, R>)?;
         // Dropped only after the answer: what proxies are in it must not go before they have arrived.
-        let call = Call { f: Method::new(f), args };
+        let call = Call { f: FuncWith::new(f), args };
         self.run(remote, &call, Patience::from(deadline), None)
     }
 
@@ -158,7 +158,7 @@ impl<T: 'static> Proxy<T> {
         args: A,
         f: fn(&mut T, A) -> Result<R, A>,
     ) -> Result<R, CallError> {
-        let result = self.operate(When { f: Method::new(f), args }, self.deadline(None), None)?;
+        let result = self.operate(When { f: FuncWith::new(f), args }, self.deadline(None), None)?;
         result.ok_or_else(CallError::expired)
     }
 
@@ -173,7 +173,7 @@ impl<T: 'static> Proxy<T> {
         timeout: Duration,
         f: fn(&mut T, A) -> Result<R, A>,
     ) -> Result<Option<R>, CallError> {
-        let result = self.operate(When { f: Method::new(f), args }, Deadline::after(timeout), None);
+        let result = self.operate(When { f: FuncWith::new(f), args }, Deadline::after(timeout), None);
         or_expired(result, || None)
     }
 

@@ -195,7 +195,7 @@ impl<'de> Deserialize<'de> for Remote {
 }
 
 /// Refuses functions that anybody could have forged.
-pub(crate) fn check_trust<E: serde::de::Error>() -> Result<(), E> {
+fn check_trust<E: serde::de::Error>() -> Result<(), E> {
     if codec::is_trusted() {
         return Ok(());
     }
@@ -300,15 +300,15 @@ fn entry<A: Message, R: Message>(
     .unwrap_or_else(|panic| Err(CallError::Panicked(panic)))
 }
 
-pub(crate) fn offset_of(function: *const ()) -> Result<u64, ForeignFunction> {
+fn offset_of(function: *const ()) -> Result<u64, ForeignFunction> {
     image().ok().and_then(|image| image.offset_of(function.addr())).ok_or(ForeignFunction)
 }
 
-pub(crate) fn address_of(offset: u64) -> Option<*const ()> {
+fn address_of(offset: u64) -> Option<*const ()> {
     image().ok()?.address_of(offset).map(std::ptr::with_exposed_provenance)
 }
 
-pub(crate) fn build_hash() -> Result<u64, ForeignFunction> {
+fn build_hash() -> Result<u64, ForeignFunction> {
     static HASH: OnceLock<u64> = OnceLock::new();
     let image = image().map_err(|_| ForeignFunction)?;
     Ok(*HASH.get_or_init(|| {
@@ -319,7 +319,7 @@ pub(crate) fn build_hash() -> Result<u64, ForeignFunction> {
 }
 
 /// Tells functions of different types apart within one build.
-pub(crate) fn fingerprint<A: 'static, R: 'static>() -> u64 {
+fn fingerprint<A: 'static, R: 'static>() -> u64 {
     let mut hash = Fnv::new();
     (TypeId::of::<A>(), TypeId::of::<R>()).hash(&mut hash);
     hash.finish()

@@ -72,7 +72,6 @@ mod hook;
 mod info;
 mod lock;
 mod log;
-mod method;
 mod panics;
 mod process;
 mod registry;
@@ -88,7 +87,6 @@ pub use function::{CallError, ForeignFunction, Func, FuncWith, Remote, Returned}
 pub use hook::init;
 pub use info::{ProcessInfo, cpu_count, current_process, parent_process};
 pub use log::{LogError, log_to_stderr};
-pub use method::Method;
 pub use panics::Panic;
 #[doc(hidden)]
 pub use panics::{catch, discard};

@@ -13,11 +13,19 @@ use multiproc::{
     cpu_count, current_process, default_start_method, init, log_to_stderr, one_way, parent_process, pipe,
     set_default_start_method, set_executable, wait,
 };
+use multiproc::{
+    ArrayProxy, BarrierError, BarrierProxy, BoundedSemaphoreProxy, CallError, ConditionGuard, ConditionProxy,
+    DictProxy, EventProxy, ItemsProxy, ListProxy, LockGuard, LockProxy, Manager, ManagerBuilder,
+    ManagerError, ManagerStats, NamespaceProxy, ObjectStats, PriorityQueueProxy, Proxy, QueueGetError,
+    QueueProxy, QueuePutError, ReentrantLockGuard, ReentrantLockProxy, RemoteManager, SemaphorePermit,
+    SemaphoreProxy, ValueProxy,
+};
 
 #[test]
 fn the_crates_are_modules() {
     let _: fn() -> usize = multiproc::process::cpu_count;
     let _ = multiproc::core::Deadline::NEVER;
+    let _ = multiproc::manager::Manager::start;
     let _ = multiproc::pipe::wait;
     let _ = multiproc::pool::Pool::builder();
     let _ = multiproc::shm::Shared::<u32>::new;

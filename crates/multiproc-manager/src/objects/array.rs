@@ -102,7 +102,7 @@ impl<T: Message + Send + Clone> ArrayProxy<T> {
         args: A,
         change: fn(&mut T, A) -> R,
     ) -> Result<Option<R>, CallError> {
-        let change = multiproc_process::Method::new(change);
+        let change = multiproc_process::FuncWith::new(change);
         self.0.call((index, args, change), |array, (index, args, change)| {
             array.0.get_mut(index).map(|place| change.call(place, args))
         })

@@ -122,6 +122,10 @@ impl BarrierProxy {
         match self.0.operate(Wait { arrived: None }, deadline, None) {
             Ok(Some(place)) => Ok(place),
             Ok(None) => Err(BarrierError(Kind::Broken)),
+            // Who was to arrive in time, and has not, is not waited for.
+            Err(error) if error.is_timeout() && !error.may_have_run() && self.abort().is_ok() => {
+                Err(BarrierError(Kind::Broken))
+            }
             Err(error) => Err(BarrierError(Kind::Call(error))),
         }
     }

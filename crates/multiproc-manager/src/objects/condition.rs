@@ -313,7 +313,8 @@ impl ConditionGuard {
         let limit = deadline.remaining();
         let ended = match limit {
             None => self.condition.operate(wait, Deadline::NEVER, None)?,
-            Some(limit) => self.condition.operate_for(wait, limit)?,
+            // Where it has not begun in time, the lock was never let go of.
+            Some(limit) => or_expired(self.condition.operate_for(wait, limit), || Ended::TimedOut)?,
         };
         match ended {
             Ended::Notified => Ok(true),

@@ -1,7 +1,7 @@
 use super::ready_made;
 use crate::{CallError, RemoteManager};
 use multiproc_core::Message;
-use multiproc_process::Method;
+use multiproc_process::FuncWith;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -35,7 +35,7 @@ ready_made! {
 struct Update<K: 'static, V: 'static, A: 'static, R: 'static> {
     key: K,
     default: Option<V>,
-    change: Method<V, A, R>,
+    change: FuncWith<V, A, R>,
     args: A,
 }
 
@@ -123,7 +123,7 @@ impl<K: Message + Eq + Hash + Send + Clone, V: Message + Send + Clone> DictProxy
         args: A,
         change: fn(&mut V, A) -> R,
     ) -> Result<Option<R>, CallError> {
-        self.change(Update { key, default: None, change: Method::new(change), args })
+        self.change(Update { key, default: None, change: FuncWith::new(change), args })
     }
 
     /// Changes the value of a key in its place, which is `default` at first where there is none.
@@ -138,7 +138,7 @@ impl<K: Message + Eq + Hash + Send + Clone, V: Message + Send + Clone> DictProxy
         args: A,
         change: fn(&mut V, A) -> R,
     ) -> Result<R, CallError> {
-        let update = Update { key, default: Some(default), change: Method::new(change), args };
+        let update = Update { key, default: Some(default), change: FuncWith::new(change), args };
         self.change(update)?.ok_or_else(|| CallError::protocol("nothing was changed"))
     }
 
