@@ -265,7 +265,11 @@ fn numbers_of(value: Handles) -> Vec<usize> {
 
 /// Our bytes are postcard's, and each decodes the other's; untrusted limits let them in.
 fn agree<T: Serialize + DeserializeOwned>(value: &T) {
-    let ours = encode(value).expect("it can be encoded");
+    let ours = match encode(value) {
+        // Trees may be deeper than messages.
+        Err(error) if error.is_too_deep() => return,
+        ours => ours.expect("it can be encoded"),
+    };
     let theirs = postcard::to_stdvec(value).expect("postcard's form");
     assert_eq!(ours.bytes, theirs);
     assert!(ours.fds.is_empty());
