@@ -72,7 +72,10 @@ impl Inbox {
         self.works.extend(self.open.take().map(|(work, _)| work));
         let block = Arc::new(Block::default());
         let sink: Arc<dyn Sink> = Arc::clone(&block) as Arc<dyn Sink>;
-        let bytes = if is_alone { std::mem::take(encoder.bytes()) } else { encoder.bytes().clone() };
+        // A long one is not copied: its buffer would not be kept anyway.
+        let is_long = encoder.bytes().len() > BYTES;
+        let bytes =
+            if is_alone || is_long { std::mem::take(encoder.bytes()) } else { encoder.bytes().clone() };
         let work = Work {
             sink,
             code,

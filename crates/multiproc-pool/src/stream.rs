@@ -18,6 +18,8 @@ const LEAST: u64 = 30_000;
 /// The most items, and the most bytes of their arguments, that make one trip.
 const ITEMS: usize = 16 << 10;
 const BYTES: usize = 48 << 10;
+/// How many short ones are encoded at once.
+const GROUP: usize = 64;
 /// How many chunks for each worker an iterator is ahead of its results.
 const AHEAD: u64 = 3;
 /// What is a quick input: it may be asked while results are there.
@@ -32,6 +34,8 @@ const QUICK: Duration = Duration::from_micros(200);
 /// worker has begun.
 pub struct Results<I: Iterator, R> {
     items: Fuse<I>,
+    /// What was pulled and not handed in yet.
+    pulled: Vec<I::Item>,
     code: Result<Arc<Code>, TaskError>,
     options: Option<Arc<TaskOptions>>,
     core: Arc<Core>,
@@ -45,8 +49,9 @@ pub struct Results<I: Iterator, R> {
     given: u64,
     /// Items that are with the pool in each chunk on the average.
     size: u64,
-    /// The pool has been closed, or the input is at its end.
+    /// The input is at its end; nothing more is taken of it.
     is_over: bool,
+    is_closed: bool,
     is_quick: bool,
     /// What came: by the place of the first, where order counts or more than one is there.
     ready: BTreeMap<u64, std::vec::IntoIter<R>>,
@@ -73,6 +78,7 @@ impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
         });
         let mut results = Results {
             items: items.fuse(),
+            pulled: Vec::new(),
             code,
             options,
             core,
@@ -84,6 +90,7 @@ impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
             given: 0,
             size: 1,
             is_over: false,
+            is_closed: false,
             is_quick: true,
             ready: BTreeMap::new(),
             errors: BTreeMap::new(),
@@ -121,60 +128,71 @@ impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
 
     /// Hands one more chunk in; tells whether there was one, and room for it.
     fn hand_in(&mut self) -> bool {
-        if self.is_over || !self.has_room() {
+        if self.is_closed || self.is_over && self.pulled.is_empty() || !self.has_room() {
             return false;
         }
         let size = self.next_size();
-        let since = Instant::now();
-        let first = self.handed_in;
-        let mut ends = Vec::with_capacity(size.min(ITEMS));
-        let mut fds = Vec::new();
+        let (since, first) = (Instant::now(), self.handed_in);
+        let mut ends = Vec::with_capacity(size);
         self.encoder.clear();
         while ends.len() < size && self.encoder.bytes().len() < BYTES {
-            let Some(item) = self.items.next() else {
-                self.is_over = true;
+            // Short ones are encoded several at once.
+            let is_short = self.encoder.bytes().len() < ends.len() * 64;
+            self.pull((size - ends.len()).min(if is_short { GROUP } else { 1 }));
+            if self.pulled.is_empty() {
                 break;
-            };
-            let start = self.encoder.bytes().len();
-            match (&self.code, self.encoder.encode(&item)) {
-                (Ok(_), Ok(())) => {}
-                (Err(error), _) => {
-                    self.errors.insert(self.handed_in, error.clone());
-                    self.handed_in += 1;
-                    self.arrived += 1;
-                    break;
-                }
-                (_, Err(error)) => {
-                    self.errors.insert(self.handed_in, TaskError::encode(&error));
-                    self.handed_in += 1;
-                    self.arrived += 1;
-                    break;
-                }
             }
-            self.handed_in += 1;
+            let before = (ends.len(), self.encoder.bytes().len());
+            let result = match &self.code {
+                Ok(_) => self
+                    .encoder
+                    .encode_each(&self.pulled, &mut ends)
+                    .map_err(|error| TaskError::encode(&error)),
+                Err(error) => Err(error.clone()),
+            };
+            let encoded = ends.len() - before.0;
+            self.handed_in += encoded as u64;
+            if let Err(error) = result {
+                self.pulled.drain(..(encoded + 1).min(self.pulled.len()));
+                self.errors.insert(self.handed_in, error);
+                self.handed_in += 1;
+                self.arrived += 1;
+                break;
+            }
+            self.pulled.drain(..encoded);
             if self.encoder.has_handles() {
-                // What has handles travels alone, and after those before it.
-                let own = self.encoder.bytes().split_off(start);
-                let own_fds = self.encoder.take_fds();
-                self.send(first, std::mem::take(&mut ends), Vec::new());
-                self.encoder.bytes().clear();
-                self.encoder.bytes().extend(own);
-                fds = own_fds;
-                ends.push(self.encoder.bytes().len());
-                self.size = 1;
-                let last = self.handed_in - 1;
-                self.send(last, ends, fds);
+                self.send_alone(first, ends);
                 return true;
             }
-            ends.push(self.encoder.bytes().len());
         }
-        let any = self.handed_in > first;
         if !ends.is_empty() {
             self.size = ends.len() as u64;
         }
-        self.send(first, ends, fds);
+        self.send(first, ends, Vec::new());
         self.is_quick = since.elapsed() < QUICK;
-        any
+        self.handed_in > first
+    }
+
+    /// Pulls items until there are so many.
+    fn pull(&mut self, count: usize) {
+        while self.pulled.len() < count && !self.is_over {
+            match self.items.next() {
+                Some(item) => self.pulled.push(item),
+                None => self.is_over = true,
+            }
+        }
+    }
+
+    /// Sends what was encoded, of which the last item has handles: that one travels alone, after the others.
+    fn send_alone(&mut self, first: u64, mut ends: Vec<usize>) {
+        let fds = self.encoder.take_fds();
+        ends.pop();
+        let own = self.encoder.bytes().split_off(ends.last().copied().unwrap_or(0));
+        self.send(first, ends, Vec::new());
+        let len = own.len();
+        *self.encoder.bytes() = own;
+        self.size = 1;
+        self.send(self.handed_in - 1, vec![len], fds);
     }
 
     fn has_room(&self) -> bool {
@@ -215,7 +233,7 @@ impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
         match came {
             Came::Failed(place, error) => {
                 self.arrived += 1;
-                self.is_over |= error == TaskError::Closed;
+                self.is_closed |= error == TaskError::Closed;
                 self.errors.insert(place, error);
             }
             Came::Results(given) => {
@@ -351,7 +369,7 @@ impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
 
     /// Takes back what no worker has begun, waits for the rest, and gives the first error by place.
     fn stop(&mut self) -> TaskError {
-        self.is_over = true;
+        self.is_closed = true;
         self.core.cancel(&self.sink, |_| true, false);
         while self.arrived < self.handed_in {
             if !self.take_in() {

@@ -65,6 +65,30 @@ pub struct Taken {
 }
 
 impl Taken {
+    /// The bytes of the first record, where no more than one was taken.
+    pub fn first(&self) -> &[u8] {
+        match self.batch.iter().next() {
+            Some((bytes, None)) => bytes,
+            Some((bytes, Some(_))) => separate(bytes).unwrap_or_default(),
+            None => &[],
+        }
+    }
+
+    /// The descriptors of that record.
+    ///
+    /// # Errors
+    ///
+    /// They are lost.
+    pub fn take_fds(&mut self) -> io::Result<Vec<OwnedFd>> {
+        self.fds.take().unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    /// Forgets what was taken.
+    pub fn clear(&mut self) {
+        self.batch.clear();
+        self.fds = None;
+    }
+
     /// Gives each record: its bytes, and the descriptors of one that has any.
     pub fn for_each(&mut self, mut f: impl FnMut(&[u8], io::Result<Vec<OwnedFd>>)) {
         let mut fds = self.fds.take();

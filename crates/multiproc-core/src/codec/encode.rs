@@ -101,6 +101,42 @@ impl Encoder {
         Ok(())
     }
 
+    /// Encodes values behind each other, and notes where each ends, up to the first that has handles or fails.
+    ///
+    /// What one call of [`encode`](Self::encode) costs beside the value is paid once.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode), of the first value that is not in `ends`; then nothing is added for it.
+    pub fn encode_each<T: Message>(
+        &mut self,
+        values: &[T],
+        ends: &mut Vec<usize>,
+    ) -> Result<(), EncodeError> {
+        let entered = Entered::encode();
+        for value in values {
+            let start = self.serializer.out.len();
+            self.serializer.begin(entered.floor);
+            let result = match value.serialize(&mut self.serializer) {
+                Ok(()) => self.serializer.finish(),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
+                self.serializer.out.truncate(start);
+                self.serializer.fds.clear();
+                return Err(error);
+            }
+            if cfg!(debug_assertions) {
+                self.check::<T>(start)?;
+            }
+            ends.push(self.serializer.out.len());
+            if !self.serializer.fds.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     #[inline]
     fn append<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         let start = self.serializer.out.len();

@@ -208,7 +208,11 @@ impl Desk {
         }
         let rest = words.remainder();
         if !rest.is_empty() {
-            let word = rest.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+            // Of a longer whole the last eight bytes are read at once.
+            let word = match bytes.last_chunk::<8>() {
+                Some(end) => u64::from_le_bytes(*end) >> (64 - 8 * rest.len()),
+                None => rest.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte)),
+            };
             self.marks.journal[at].store(word, Ordering::Relaxed);
         }
         self.journaled = len;

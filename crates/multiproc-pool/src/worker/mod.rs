@@ -13,8 +13,6 @@ use multiproc_core::{Deadline, codec};
 use multiproc_queue::link::{LinkError, Taken};
 use multiproc_shm::Shared;
 use std::cell::Cell;
-use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
 use crate::backend::wire::Marks;
@@ -80,35 +78,28 @@ pub(crate) fn work(args: WorkerArgs) {
     let mut running = Box::new(Running {
         desk,
         state: None,
-        record: Vec::new(),
+        record: Taken::default(),
         function: 0..0,
         arguments: 0,
         fds: Vec::new(),
         count: 0,
     });
-    let mut taken = Taken::default();
     let mut last: (Vec<u8>, Option<Runner>) = (Vec::new(), None);
-    let mut chunks: Vec<(Vec<u8>, io::Result<Vec<OwnedFd>>)> = Vec::new();
     loop {
         if tasks.is_empty() {
             running.desk.announce();
         }
         let waited = clock::nanos();
-        match tasks.take(1, Deadline::NEVER, &mut taken) {
+        running.record.clear();
+        match tasks.take(1, Deadline::NEVER, &mut running.record) {
             Ok(()) => {}
             Err(LinkError::Busy) => continue,
             Err(LinkError::Closed) => break,
             Err(error) => panic!("a task cannot be taken: {error:?}"),
         }
         running.desk.idled(clock::nanos() - waited);
-        taken.for_each(|bytes, fds| {
-            let mut record = std::mem::take(&mut running.record);
-            record.clear();
-            record.extend_from_slice(bytes);
-            chunks.push((record, fds));
-        });
-        let Some((record, fds)) = chunks.pop() else { continue };
-        let Some((head, rest)) = TaskHead::read(&record) else { panic!("a task has no head") };
+        let fds = running.record.take_fds();
+        let Some((head, rest)) = TaskHead::read(running.record.first()) else { panic!("a task has no head") };
         let runner_len = head.runner_len as usize;
         let Some((code, rest)) = rest.split_at_checked(runner_len) else { panic!("a task has no code") };
         if rest.len() < head.function_len as usize {
@@ -120,8 +111,7 @@ pub(crate) fn work(args: WorkerArgs) {
         let function = TaskHead::LEN + runner_len;
         let arguments = function + head.function_len as usize;
         running.desk.open(&head, tasks.is_empty());
-        (running.record, running.function) = (record, function..arguments);
-        (running.arguments, running.count) = (arguments, head.count);
+        (running.function, running.arguments, running.count) = (function..arguments, arguments, head.count);
         running.fds = match fds {
             Ok(fds) => fds,
             Err(error) => {
@@ -131,11 +121,10 @@ pub(crate) fn work(args: WorkerArgs) {
             }
         };
         let Some(runner) = &last.1 else { panic!("a task's code is not in this program") };
-        let begins = head.count == 0;
         running = runner.call(running);
-        if begins {
-            // That was the worker's state; or there is none to be made.
-            if running.state.is_none() && runner_len > 0 && head.flags == 0 {
+        if head.count == 0 {
+            // That was the worker's state, or there is none to be made.
+            if running.state.is_none() && head.flags == 0 {
                 break;
             }
             running.desk.answer(0, AnswerKind::Ready, &[]);

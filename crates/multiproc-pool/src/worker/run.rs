@@ -5,6 +5,7 @@ use crate::backend::wire::AnswerKind;
 use multiproc_core::Message;
 use multiproc_core::codec;
 use multiproc_process::{Func, FuncWith, catch, discard};
+use multiproc_queue::link::Taken;
 use std::any::Any;
 use std::os::fd::OwnedFd;
 
@@ -14,7 +15,7 @@ pub(crate) struct Running {
     /// What `init` has made of its arguments.
     pub(crate) state: Option<Box<dyn Any>>,
     /// The record, and where in it the function and the arguments are.
-    pub(crate) record: Vec<u8>,
+    pub(crate) record: Taken,
     pub(crate) function: std::ops::Range<usize>,
     pub(crate) arguments: usize,
     pub(crate) fds: Vec<OwnedFd>,
@@ -27,8 +28,11 @@ pub(crate) type Runner = Func<Box<Running>, Box<Running>>;
 /// Makes a worker's state.
 pub(crate) fn init<A: Message, S: 'static>(mut running: Box<Running>) -> Box<Running> {
     let made = catch(|| {
-        let init = codec::decode::<Func<A, S>>(&running.record[running.function.clone()], Vec::new());
-        let args = codec::decode::<A>(&running.record[running.arguments..], std::mem::take(&mut running.fds));
+        let init = codec::decode::<Func<A, S>>(&running.record.first()[running.function.clone()], Vec::new());
+        let args = codec::decode::<A>(
+            &running.record.first()[running.arguments..],
+            std::mem::take(&mut running.fds),
+        );
         match (init, args) {
             (Ok(init), Ok(args)) => Ok(init.call(args)),
             (Err(error), _) | (_, Err(error)) => Err(error.to_string()),
@@ -48,7 +52,7 @@ pub(crate) fn init<A: Message, S: 'static>(mut running: Box<Running>) -> Box<Run
 
 /// Runs a chunk of a `fn(A) -> R`.
 pub(crate) fn run<A: Message, R: Message>(mut running: Box<Running>) -> Box<Running> {
-    match codec::decode::<Func<A, R>>(&running.record[running.function.clone()], Vec::new()) {
+    match codec::decode::<Func<A, R>>(&running.record.first()[running.function.clone()], Vec::new()) {
         Ok(function) => each(&mut running, |_, argument: A| function.call(argument)),
         Err(error) => refuse(&mut running, &error.to_string()),
     }
@@ -57,7 +61,7 @@ pub(crate) fn run<A: Message, R: Message>(mut running: Box<Running>) -> Box<Runn
 
 /// Runs a chunk of a `fn(&mut S, A) -> R`.
 pub(crate) fn run_with<S: 'static, A: Message, R: Message>(mut running: Box<Running>) -> Box<Running> {
-    match codec::decode::<FuncWith<S, A, R>>(&running.record[running.function.clone()], Vec::new()) {
+    match codec::decode::<FuncWith<S, A, R>>(&running.record.first()[running.function.clone()], Vec::new()) {
         Ok(function) => {
             let Some(mut state) = running.state.take() else {
                 refuse(&mut running, "the worker has no state: the pool was built without `init`");
@@ -83,7 +87,7 @@ fn refuse(running: &mut Running, why: &str) {
 
 fn each<A: Message, R: Message>(running: &mut Running, mut call: impl FnMut(u32, A) -> R) {
     let Running { desk, record, arguments, fds, count, .. } = running;
-    let bytes = &record[*arguments..];
+    let bytes = &record.first()[*arguments..];
     let mut items: Vec<A> = Vec::new();
     let decoded = catch(|| {
         if fds.is_empty() {
