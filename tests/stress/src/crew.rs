@@ -11,6 +11,8 @@ use crate::scenario::{Scenario, Stage};
 
 /// How long anything may take before it counts as a hang.
 pub(crate) const HANG: Duration = Duration::from_secs(1);
+/// How many times as long those have who are awake: on a busy machine they do not come to work.
+pub(crate) const PATIENCE: u32 = 20;
 /// What contenders do before they rest for a moment.
 const BURST: usize = 8;
 /// How long they rest at most, in microseconds: an operation of a few dozen steps fits in.
@@ -189,6 +191,33 @@ impl<'a> Crew<'a> {
             os::wait_for_any(Duration::from_micros(50));
             self.was_held_up |= watch.was_held_up;
         }
+    }
+
+    /// Waits as [`until`](Self::until) does for those who are to be as far as `at`: at most for [`HANG`], and longer
+    /// while one of them is awake, since that one waits for a core.
+    ///
+    /// # Errors
+    ///
+    /// A survivor has failed.
+    pub(crate) fn until_hang(
+        &mut self,
+        at: u32,
+        mut holds: impl FnMut(&Crew<'_>) -> bool,
+    ) -> Result<bool, String> {
+        for _ in 0..PATIENCE {
+            if self.until(HANG, &mut holds)? {
+                return Ok(true);
+            }
+            let is_awake = |survivor: &Survivor| {
+                let step = self.control.seats[survivor.seat].step.load(Ordering::Acquire);
+                survivor.end.is_none() && step < at && !os::sleeps_on_word(survivor.pid)
+            };
+            if !self.survivors.iter().any(is_awake) {
+                break;
+            }
+            self.was_held_up = true;
+        }
+        Ok(false)
     }
 
     /// Waits until those who sleep do so again, or have come through: only they must hear a death by themselves.

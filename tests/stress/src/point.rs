@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::control::{ALL_GATES, Control, HOLDER_DONE, now, stage, step};
-use crate::crew::{Crew, HANG, Part, Watch, be_recoverer, be_victim};
+use crate::crew::{Crew, HANG, PATIENCE, Part, Watch, be_recoverer, be_victim};
 use crate::os::{self, Change, Pid};
 use crate::scenario::{Neighbours, Owed, Scenario, Tally};
 use crate::travel::{Notes, Reached, Way, advance};
@@ -175,7 +175,14 @@ fn attempt(
         control.enter(stage::GONE);
     }
     if matches!(deed, Deed::Count | Deed::Pause) {
-        let end = os::wait(victim, HANG);
+        let mut end = os::wait(victim, HANG);
+        for _ in 1..PATIENCE {
+            if end.is_some() || os::sleeps_on_word(victim) {
+                break;
+            }
+            // It is awake, and waits for a core.
+            end = os::wait(victim, HANG);
+        }
         match end {
             Some(Change::Exited(0)) => crew.forget(victim),
             None => return Err(Failure::Hang("the victim itself does not end".to_owned())),
@@ -206,14 +213,15 @@ fn settle(crew: &mut Crew<'_>, killed_at: u64) -> Result<Duration, Failure> {
     let control = crew.control;
     let hang = |crew: &Crew<'_>, what: &str, at: u32| Failure::Hang(format!("{what}: {}", crew.laggards(at)));
     let has_holder = crew.seats().any(|(part, _)| part == Part::Holder);
-    let free = crew.until(HANG, |_| !has_holder || control.holder() == HOLDER_DONE).map_err(lost)?;
+    let is_free = |_: &Crew<'_>| !has_holder || control.holder() == HOLDER_DONE;
+    let free = crew.until_hang(step::THROUGH, is_free).map_err(lost)?;
     if !free {
         return Err(hang(crew, "the holder does not come through", step::THROUGH));
     }
     let sleepers = crew.seats().filter(|(part, _)| *part == Part::Sleeper).count();
     let contenders = crew.seats().filter(|(part, _)| *part == Part::Contender).count();
     let through = crew
-        .until(HANG, |crew| {
+        .until_hang(step::THROUGH, |crew| {
             // Asked anew each time: one that slept before it was in the list of those who wait gets there now.
             let owed = match crew.stage.owed(sleepers) {
                 Owed::All => sleepers,
@@ -235,14 +243,14 @@ fn settle(crew: &mut Crew<'_>, killed_at: u64) -> Result<Duration, Failure> {
     }
     let all = |_| true;
     let count = crew.seats().count();
-    if !crew.until(HANG, |crew| crew.count(all, step::THROUGH) == count).map_err(lost)? {
+    if !crew.until_hang(step::THROUGH, |crew| crew.count(all, step::THROUGH) == count).map_err(lost)? {
         return Err(hang(crew, "not woken by others", step::THROUGH));
     }
     let works_at = now();
     if control.stage() < stage::WORK {
         control.enter(stage::WORK);
     }
-    if !crew.until(HANG, |crew| crew.is_done()).map_err(lost)? {
+    if !crew.until_hang(step::DONE, |crew| crew.is_done()).map_err(lost)? {
         return Err(hang(crew, "does not go on", step::DONE));
     }
     for (part, seat) in crew.seats() {
@@ -310,7 +318,7 @@ impl Point<'_> {
                     None if os::sleeps_on_word(pid) => return Ok(pid),
                     None => {}
                 }
-                require(watch.elapsed() < HANG, || "the recoverer does not sleep".to_owned())?;
+                require(watch.elapsed() < PATIENCE * HANG, || "the recoverer does not sleep".to_owned())?;
             }
         }
     }
