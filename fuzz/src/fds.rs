@@ -33,6 +33,10 @@ pub fn marked(number: usize) -> BorrowedFd<'static> {
 }
 
 /// Copies of so many, from the first one on.
+///
+/// # Panics
+///
+/// If this process can have no more open.
 pub fn copies(count: usize) -> Vec<OwnedFd> {
     (0..count).map(|number| marked(number).try_clone_to_owned().expect("a copy")).collect()
 }
