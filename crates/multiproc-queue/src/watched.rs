@@ -6,6 +6,7 @@ use multiproc_core::Message;
 use multiproc_core::sync::futex::Futex;
 use multiproc_core::sys::memory::hung_up;
 use multiproc_sync::watch::{Waiting, Watch};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -84,39 +85,49 @@ impl<T: Message + Send> Watch for Putting<T> {
 }
 
 /// Gets as soon as there is something.
-pub(crate) async fn get<T: Message + Send, E>(
-    watched: impl Fn() -> Watched<T>,
-    mut attempt: impl FnMut() -> Result<T, E>,
+///
+/// The end is passed through: were it borrowed by closures, one that threads cannot share could not be awaited in a task.
+pub(crate) async fn get<Q, T: Message + Send, E>(
+    mut end: Q,
+    watched: fn(&mut Q) -> Watched<T>,
+    attempt: fn(&mut Q) -> Result<T, E>,
     is_empty: fn(&E) -> bool,
 ) -> Result<T, E> {
     let mut waiting = None;
-    poll_fn(|context| match attempt() {
-        Err(error) if is_empty(&error) => wait(&mut waiting, context, || Waiting::new(Getting(watched()))),
-        result => Poll::Ready(result),
+    poll_fn(|context| {
+        std::task::ready!(take_turn(context));
+        match attempt(&mut end) {
+            Err(error) if is_empty(&error) => {
+                wait(&mut waiting, context, || Waiting::new(Getting(watched(&mut end))))
+            }
+            result => Poll::Ready(result),
+        }
     })
     .await
 }
 
 /// Puts as soon as there is room; an error that says that there is none gives the value back for the next attempt.
-pub(crate) async fn put<T: Message + Send, E>(
-    watched: impl Fn() -> Watched<T>,
+pub(crate) async fn put<Q, T: Message + Send, E>(
+    mut end: Q,
+    watched: fn(&mut Q) -> Watched<T>,
     value: T,
-    mut attempt: impl FnMut(T) -> Result<(), E>,
+    attempt: fn(&mut Q, T) -> Result<(), E>,
     back: fn(E) -> Result<T, E>,
 ) -> Result<(), E> {
-    let (queue, seen) = (watched().queue, Arc::new(Mutex::new(None)));
+    let (queue, seen) = (watched(&mut end).queue, Arc::new(Mutex::new(None)));
     let mut waiting = None;
     let mut value = Some(value);
     poll_fn(|context| {
+        std::task::ready!(take_turn(context));
         let Some(next) = value.take() else { unreachable!("it is not polled again after its end") };
         // Before the attempt: what is taken meanwhile is a change.
         let now = queue.ring().see();
-        match attempt(next).map_err(back) {
+        match attempt(&mut end, next).map_err(back) {
             Err(Ok(next)) => {
                 value = Some(next);
                 *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
                 wait(&mut waiting, context, || {
-                    Waiting::new(Putting { watched: watched(), seen: Arc::clone(&seen) })
+                    Waiting::new(Putting { watched: watched(&mut end), seen: Arc::clone(&seen) })
                 })
             }
             Err(Err(error)) => Poll::Ready(Err(error)),
@@ -124,6 +135,24 @@ pub(crate) async fn put<T: Message + Send, E>(
         }
     })
     .await
+}
+
+/// How often in a row a thread's tasks go on without letting others run.
+const TURNS: u32 = 128;
+
+/// Lets the other tasks of the runtime run now and then, also where there is always something to get, or room.
+fn take_turn(context: &Context<'_>) -> Poll<()> {
+    thread_local! {
+        static LEFT: Cell<u32> = const { Cell::new(TURNS) };
+    }
+    let left = LEFT.get();
+    if left == 0 {
+        LEFT.set(TURNS);
+        context.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    LEFT.set(left - 1);
+    Poll::Ready(())
 }
 
 fn wait<R>(

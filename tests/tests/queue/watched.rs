@@ -45,7 +45,8 @@ fn one_wait_covers_queues_events_connections_processes_and_sockets() {
         let (messages, texts, bytes) =
             (queue.readiness().unwrap(), receiver.readiness().unwrap(), only.readiness().unwrap());
         let set = Event::readiness(&go, |go| go).unwrap();
-        assert_eq!(watchers(), 1);
+        // It has its name a moment after it was started.
+        multiproc_tests::eventually(LONG, "one watcher serves all", || watchers() == 1);
         let child = Process::spawn(
             (queue.clone(), sender, single, go.clone(), theirs),
             |(queue, sender, single, go, theirs)| {
@@ -101,6 +102,88 @@ fn one_wait_covers_queues_events_connections_processes_and_sockets() {
         let _ = runtime().block_on(only.recv_async());
         watchers_end();
     });
+}
+
+#[test]
+fn what_is_awaited_may_be_awaited_in_a_task() {
+    fn is_send<T: Send>(_: T) {}
+    isolated(|| {
+        let queue = Queue::<u32>::bounded(1).unwrap();
+        is_send((queue.get_async(), queue.put_async(1)));
+        let (sender, receiver) = channel::<u32>(1).unwrap();
+        is_send((sender.send_async(1), receiver.recv_async()));
+        let (mut sender, mut receiver) = spsc::<u32>(1).unwrap();
+        is_send((sender.send_async(1), receiver.recv_async()));
+    });
+}
+
+#[test]
+fn a_busy_queue_lets_other_tasks_run() {
+    isolated(|| {
+        runtime().block_on(async {
+            let queue = Queue::<u32>::bounded(1).unwrap();
+            let busy = async {
+                loop {
+                    queue.put_async(1).await.unwrap();
+                    queue.get_async().await.unwrap();
+                }
+            };
+            assert!(timeout(Duration::from_millis(20), busy).await.is_err());
+        });
+    });
+}
+
+#[test]
+fn a_death_is_noticed_beside_busy_neighbours_and_panicking_wakers() {
+    on_fork_server(Limit::default(), || {
+        let other = Queue::<u32>::bounded(1).unwrap();
+        // One whose waker panics on the watcher's thread.
+        let mut bad = Box::pin(other.get_async());
+        let waker = std::task::Waker::from(std::sync::Arc::new(Panics));
+        assert!(bad.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+        other.put(1).unwrap();
+        for _ in 0..5 {
+            let queue = Queue::<u32>::bounded(1).unwrap();
+            queue.put(5).unwrap();
+            let (ours, theirs) = pipe::<(), ()>().unwrap();
+            let child =
+                Process::builder().daemon(true).spawn((queue.clone(), theirs), |(queue, theirs)| -> () {
+                    let lease = queue.lease().unwrap();
+                    theirs.send(()).unwrap();
+                    let _ = theirs.recv();
+                    lease.done();
+                });
+            let child = child.unwrap();
+            ours.recv().unwrap();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            // Nobody rings for who comes after the death: it is found by a look, which others must not put off.
+            let got = runtime().block_on(async {
+                let never = Queue::<u32>::bounded(1).unwrap();
+                let busy = async {
+                    loop {
+                        let _ = timeout(Duration::from_millis(1), never.get_async()).await;
+                    }
+                };
+                tokio::select! {
+                    got = timeout(LONG, queue.get_async()) => got.unwrap().unwrap(),
+                    () = busy => unreachable!("it has no end"),
+                }
+            });
+            assert_eq!(got, 5);
+        }
+        drop(bad);
+        watchers_end();
+    });
+}
+
+/// A waker that panics.
+struct Panics;
+
+impl std::task::Wake for Panics {
+    fn wake(self: std::sync::Arc<Panics>) {
+        panic!("for the watcher to survive");
+    }
 }
 
 #[test]

@@ -96,7 +96,8 @@ impl<T: Message> Receiver<T> {
     where
         T: Send,
     {
-        watched::get(|| self.inner.link.watched(), || self.try_recv(), ChannelRecvError::is_empty).await
+        watched::get(self, |end| end.inner.link.watched(), |end| end.try_recv(), ChannelRecvError::is_empty)
+            .await
     }
 
     /// Makes a descriptor that is readable while there is something to receive, or no sender is left.

@@ -93,7 +93,8 @@ impl<T: Message> Sender<T> {
     {
         let back =
             |error: ChannelSendError<T>| if error.is_full() { Ok(error.into_inner()) } else { Err(error) };
-        watched::put(|| self.inner.link.watched(), value, |value| self.try_send(value), back).await
+        watched::put(self, |end| end.inner.link.watched(), value, |end, value| end.try_send(value), back)
+            .await
     }
 
     fn send_until(&self, value: T, deadline: Deadline, late: Late) -> Result<(), ChannelSendError<T>> {

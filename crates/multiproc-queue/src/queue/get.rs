@@ -87,7 +87,7 @@ impl<T: Message> Queue<T> {
     where
         T: Send,
     {
-        watched::get(|| Watched::new(self, None), || self.try_get(), GetError::is_empty).await
+        watched::get(self, |end| Watched::new(end, None), |end| end.try_get(), GetError::is_empty).await
     }
 
     /// Makes a descriptor that is readable while there is something to get, or the queue is closed.

@@ -60,7 +60,7 @@ impl<T: Message> Queue<T> {
         T: Send,
     {
         let back = |error: PutError<T>| if error.is_full() { Ok(error.into_inner()) } else { Err(error) };
-        watched::put(|| Watched::new(self, None), value, |value| self.try_put(value), back).await
+        watched::put(self, |end| Watched::new(end, None), value, |end, value| end.try_put(value), back).await
     }
 
     /// Puts a message among peers; `late` says what its end means.

@@ -80,18 +80,22 @@ impl<T: Message> SpscReceiver<T> {
     where
         T: Send,
     {
-        watched::get(|| self.single.link.watched(), || self.try_recv(), ChannelRecvError::is_empty).await
+        watched::get(self, |end| end.single.link.watched(), |end| end.try_recv(), ChannelRecvError::is_empty)
+            .await
     }
 
     /// Makes a descriptor that is readable while there is something to receive, or no sender is left.
     ///
     /// # Errors
     ///
-    /// No descriptor is left, or no thread can be started.
+    /// This end was sent away, no descriptor is left, or no thread can be started.
     pub fn readiness(&self) -> io::Result<Readiness>
     where
         T: Send,
     {
+        if !self.single.is_owner() {
+            return Err(io::Error::other(ChannelRecvError::new(Kind::Elsewhere)));
+        }
         Readiness::new(Getting(self.single.link.watched()))
     }
 

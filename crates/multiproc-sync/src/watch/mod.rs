@@ -4,7 +4,8 @@
 //! their sleepers. A change wakes all sleepers, so the watcher takes no wake-up from anybody, and nothing that lies in
 //! shared memory knows of it: where nobody waits in this way, nothing is done for it.
 //!
-//! One watcher serves some sixty things at once; it is started for the first and ends with the last.
+//! One watcher serves some sixty things at once; it is started for the first, and ends a second after the last. Wakers
+//! of futures are woken by it.
 
 mod watcher;
 
@@ -38,8 +39,9 @@ pub trait Watch: Send + Sync {
 /// message. While one exists, a thread sleeps in this process on behalf of all of them; nobody else pays for it.
 ///
 /// Each call of [`as_fd`](AsFd::as_fd), and so each `wait`, looks anew: who keeps the descriptor in a set of its own,
-/// as with `epoll`, calls [`is_ready`](Self::is_ready) before each wait. Where several take from one queue, what is
-/// ready may be gone before it is taken: take by a `try_` form.
+/// as with `epoll`, calls [`is_ready`](Self::is_ready) before each wait. Take what is ready by a `try_` form: another
+/// may have been faster, and so may you, when it was told of late. An event that is set and cleared at once may be missed
+/// here, unlike by [`Event::wait`]. A forked child makes its own: of its parent's it is told nothing.
 ///
 /// # Examples
 ///
@@ -127,7 +129,9 @@ impl Waiting {
 
     /// Has the waker woken when the thing is ready, even if it is so already.
     pub fn arm(&self, waker: &Waker) {
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        let before = self.waker.lock().unwrap_or_else(PoisonError::into_inner).replace(waker.clone());
+        // Without the lock: it is others' code.
+        drop(before);
         self.entry.arm();
     }
 }
@@ -140,6 +144,8 @@ impl fmt::Debug for Waiting {
 
 impl Event {
     /// Makes a descriptor that is readable while the event inside `shared` is set.
+    ///
+    /// Awaited by `multiproc_pipe::ready`, in a tokio runtime.
     ///
     /// # Errors
     ///

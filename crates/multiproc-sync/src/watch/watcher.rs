@@ -4,12 +4,20 @@ use multiproc_core::sync::Patience;
 use multiproc_core::sync::futex::{Futex, Wake};
 use multiproc_core::sys::{futex, process};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// How many things one watcher serves: the kernel lets a thread sleep on 128 words, and each has two.
 const MOST: usize = 63;
+/// How long a watcher stays that nobody needs: starting one takes longer than most waits.
+const LINGER: Duration = Duration::from_secs(1);
+/// The least time between two looks for the dead, however often something begins to wait.
+const APART: Duration = Duration::from_millis(20);
+/// How soon a change is seen where the kernel cannot sleep on several words.
+const WITHOUT_WAITV: Duration = Duration::from_millis(1);
 
 /// Something that is waited for, and what is done when it is ready.
 pub(super) struct Entry {
@@ -47,7 +55,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.watcher.entries().retain(|entry| !Arc::ptr_eq(entry, &self.entry));
+        self.watcher.entries().list.retain(|entry| !Arc::ptr_eq(entry, &self.entry));
         // It may sleep on this one's words, and hold them.
         self.watcher.stir();
     }
@@ -58,11 +66,18 @@ impl Drop for Registered {
 struct Watcher {
     /// Counts what the thread has to look at besides the words of others.
     changes: AtomicU32,
-    entries: Mutex<Vec<Arc<Entry>>>,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Default)]
+struct Entries {
+    list: Vec<Arc<Entry>>,
+    /// The thread has gone, or is about to.
+    has_ended: bool,
 }
 
 impl Watcher {
-    fn entries(&self) -> MutexGuard<'_, Vec<Arc<Entry>>> {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,41 +109,89 @@ pub(super) fn register(entry: Entry) -> io::Result<Registered> {
     }
     for watcher in &watchers.list {
         let mut entries = watcher.entries();
-        // One without entries is about to end.
-        if (1..MOST).contains(&entries.len()) {
-            entries.push(Arc::clone(&entry));
+        if !entries.has_ended && entries.list.len() < MOST {
+            entries.list.push(Arc::clone(&entry));
             return Ok(Registered { entry, watcher: Arc::clone(watcher) });
         }
     }
     let watcher = Arc::new(Watcher::default());
-    watcher.entries().push(Arc::clone(&entry));
+    watcher.entries().list.push(Arc::clone(&entry));
     let body = Arc::clone(&watcher);
     thread::Builder::new().name("multiproc-watcher".to_owned()).spawn(move || {
         // The program's handlers run in its own threads.
         process::block_signals();
-        watch(&body);
+        // A waker, or what is dropped here, may panic: the others are served on.
+        while catch_unwind(AssertUnwindSafe(|| watch(&body))).is_err() {}
         self::watchers().list.retain(|watcher| !Arc::ptr_eq(watcher, &body));
     })?;
     watchers.list.push(Arc::clone(&watcher));
     Ok(Registered { entry, watcher })
 }
 
-/// Sleeps on the words of all that are to be told, until no entry is left.
+/// When all that wait are looked at, however busy some of them are.
+struct Looks {
+    patience: Patience,
+    last: Instant,
+    /// `None` where tests want none.
+    due: Option<Instant>,
+}
+
+impl Looks {
+    fn new() -> Looks {
+        let mut looks = Looks { patience: Patience::until(Deadline::NEVER), last: Instant::now(), due: None };
+        looks.plan();
+        looks
+    }
+
+    fn plan(&mut self) {
+        // An endless patience has always a next sleep.
+        self.due = self.patience.next_sleep().unwrap_or_default().map(|bound| Instant::now() + bound);
+    }
+
+    /// Something began to wait, perhaps just after a death, or changed: looks soon.
+    fn hurry(&mut self) {
+        self.patience = Patience::until(Deadline::NEVER);
+        let bound = self.patience.next_sleep().unwrap_or_default();
+        let soon = bound.map(|bound| (Instant::now() + bound).max(self.last + APART));
+        self.due = self.due.zip(soon).map(|(due, soon)| due.min(soon));
+    }
+
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.due.is_some_and(|due| due <= now);
+        if is_due {
+            self.last = now;
+        }
+        if is_due || self.due.is_none() {
+            self.plan();
+        }
+        is_due
+    }
+}
+
+/// Sleeps on the words of all that are to be told, until no entry has been left for a while.
 fn watch(watcher: &Watcher) {
-    let mut patience = Patience::until(Deadline::NEVER);
+    let mut looks = Looks::new();
     loop {
         // WATCH: Acquire, partner of the Release in `stir`: what has changed before is seen below.
         let changes = watcher.changes.load(Ordering::Acquire);
-        let entries = watcher.entries().clone();
+        let entries = watcher.entries().list.clone();
         if entries.is_empty() {
-            return;
+            let wake = futex::wait((&watcher.changes).into(), changes, Some(LINGER));
+            let mut entries = watcher.entries();
+            if wake == Wake::TimedOut && entries.list.is_empty() {
+                entries.has_ended = true;
+                return;
+            }
+            continue;
         }
         let mut words: Vec<(Futex<'_>, u32)> = vec![((&watcher.changes).into(), changes)];
-        // Of each word: whose it is, and whether it is a bell.
-        let mut owners = vec![None];
+        // Behind all others: of several words that were woken the kernel tells the last.
+        let mut bells = Vec::new();
+        let mut waiting = Vec::new();
         // WATCH: Acquire, partner of the AcqRel in `arm`.
         for entry in entries.iter().filter(|entry| entry.is_armed.load(Ordering::Acquire)) {
-            let parts = entry.what.begin();
+            let [word, bell] = entry.what.begin();
             if entry.what.is_ready() {
                 // WATCH: AcqRel, partner of the one in `arm`. Before it is told: being told, it is armed again.
                 if entry.is_armed.swap(false, Ordering::AcqRel) {
@@ -136,32 +199,28 @@ fn watch(watcher: &Watcher) {
                 }
                 continue;
             }
-            for (part, is_bell) in parts.into_iter().zip([false, true]) {
-                words.extend(part);
-                owners.extend(part.map(|_| Some((entry, is_bell))));
-            }
+            words.extend(word);
+            bells.extend(bell);
+            waiting.push(entry);
         }
-        // An endless patience has always a next sleep.
-        let bound = patience.next_sleep().unwrap_or_default();
-        // Where the kernel cannot sleep on several, all are looked at after each short sleep on the first.
+        let first_bell = words.len();
+        words.extend(&bells);
+        let bound = looks.due.map(|due| due.saturating_duration_since(Instant::now()));
+        // Where the kernel cannot sleep on several, all are asked again after each short sleep on the first.
         let wake = futex::wait_any(&words, bound)
             .unwrap_or_else(|| futex::wait(words[0].0, changes, Some(WITHOUT_WAITV)));
-        match wake {
-            Wake::TimedOut => owners.iter().flatten().for_each(|(entry, _)| entry.what.look()),
-            Wake::Changed => {}
-            Wake::Woken(at) => {
-                if let Some(Some((entry, is_bell))) = owners.get(at) {
-                    patience = Patience::until(Deadline::NEVER);
-                    if *is_bell {
-                        // As every sleeper does who is woken by a bell.
-                        futex::wake(words[at].0, u32::MAX);
-                        entry.what.look();
-                    }
-                }
-            }
+        let has_heard = matches!(wake, Wake::Woken(at) if at >= first_bell);
+        if has_heard {
+            // As every sleeper does who is woken by a bell; others may have been rung at the same time.
+            bells.iter().for_each(|(bell, _)| {
+                futex::wake(*bell, u32::MAX);
+            });
+        }
+        if matches!(wake, Wake::Woken(_) | Wake::Changed) {
+            looks.hurry();
+        }
+        if looks.is_due() || has_heard {
+            waiting.iter().for_each(|entry| entry.what.look());
         }
     }
 }
-
-/// How soon a change is seen where the kernel cannot sleep on several words.
-const WITHOUT_WAITV: std::time::Duration = std::time::Duration::from_millis(1);
