@@ -94,3 +94,44 @@ fn stats_tell_what_was_done() {
         assert!(stats.to_string().contains("1000 done"), "{stats}");
     });
 }
+
+fn interrupt() {
+    let own = multiproc_core::sys::process::open_pidfd(std::process::id()).unwrap();
+    multiproc_core::sys::process::send_signal(own, 2).unwrap();
+}
+
+#[test]
+fn an_interrupt_ends_what_was_begun_and_a_second_one_ends_all() {
+    with_workers(|| {
+        let child = multiproc::Process::spawn((), |()| {
+            let pool = Pool::builder().workers(1).handle_interrupt().build().unwrap();
+            let (begun, go) = (flag(), flag());
+            let running = pool.apply_async((begun.clone(), go.clone()), |(begun, go)| {
+                raise(&begun);
+                wait_for(&go, 1);
+                7u32
+            });
+            wait_for(&begun, 1);
+            let queued = pool.apply_async(1u32, |n| n);
+            interrupt();
+            let cancelled = queued.get();
+            raise(&go);
+            (running.get().unwrap(), cancelled.is_err(), pool.apply(1u32, |n| n).is_err())
+        });
+        assert_eq!(child.unwrap().join().unwrap(), (7, true, true));
+        let child = multiproc::Process::spawn((), |()| {
+            let pool = Pool::builder().workers(1).handle_interrupt().build().unwrap();
+            let begun = flag();
+            let endless = pool.apply_async(begun.clone(), crate::block);
+            wait_for(&begun, 1);
+            let queued = pool.apply_async(1u32, |n| n);
+            interrupt();
+            queued.get().unwrap_err();
+            interrupt();
+            // The program ends while this waits.
+            drop(endless.get());
+            std::thread::park();
+        });
+        assert_eq!(child.unwrap().wait().unwrap().code(), Some(130));
+    });
+}
