@@ -295,8 +295,9 @@ impl<W: Way> Stage for Staged<W> {
 impl<W> Staged<W> {
     /// Killed later, no less has happened: there is one instruction before which it has not, and after which it has.
     fn check_commit(&self, tally: &Tally, account: Account) -> Result<(), String> {
-        // Where the dead are looked for, the path depends on their numbers.
-        let is_same = self.case.neighbours == Neighbours::None && self.case.is_ordered;
+        // Where the dead are looked for, the path depends on their numbers, and where it waits, on the time.
+        let is_alone = self.case.neighbours == Neighbours::None && self.case.hold.is_none();
+        let is_same = is_alone && self.case.is_ordered;
         let Some(steps) = tally.killed_after.filter(|_| is_same) else {
             return Ok(());
         };
