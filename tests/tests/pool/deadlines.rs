@@ -68,6 +68,7 @@ fn what_the_task_has_started_ends_with_it() {
         let pool = Pool::new(1).unwrap();
         let (sender, started) = multiproc::channel::<u32>(1).unwrap();
         let task = pool.apply_async(sender, |sender| -> () {
+            #[expect(clippy::zombie_processes, reason = "its parent is killed before it could wait")]
             let child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
             sender.send(child.id()).unwrap();
             loop {
