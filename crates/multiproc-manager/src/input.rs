@@ -171,9 +171,13 @@ impl Input {
         if self.buf.len() > LARGE && wanted <= ROOM && self.end <= ROOM {
             self.buf = self.buf[..ROOM].to_vec();
         }
-        if self.buf.len() < self.start + wanted || self.end == self.buf.len() {
+        // More room only when what there is is full: a length that is but claimed costs nothing.
+        if self.buf.len() == self.end {
             let len = (self.start + wanted).max(self.end + ROOM);
-            self.buf.resize(len, 0);
+            // Fresh memory is zeroed by the system, where it is touched.
+            let mut buf = vec![0; len];
+            buf[..self.end].copy_from_slice(&self.buf);
+            self.buf = buf;
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::mode::{self, Mode, Outside};
 use crate::operation::{Held, Lent};
 use crate::proxy::Proxy;
 use crate::reference::Reference;
-use crate::server::{self, Entry};
+use crate::server::{self, Entry, Session};
 use crate::stats::{ManagerStats, ObjectStats};
 use crate::wire::Id;
 use multiproc_core::Message;
@@ -59,7 +59,12 @@ fn insert<T: 'static>(
     let _outside = Outside::enter();
     let server = server::server();
     let most = server.limits.objects;
-    if session.is_some_and(|session| session.objects() >= most) {
+    let is_full = |session: &Arc<Session>| session.objects() >= most;
+    if let Some(session) = session.as_ref().filter(|session| is_full(session)) {
+        // What it has given back before this call may not have been read yet.
+        session.ready(server);
+    }
+    if session.as_ref().is_some_and(is_full) {
         return Err(Refusal::Limited(format!(
             "the client holds {most} objects, the most it may: drop some, or raise `max_objects`"
         )));

@@ -142,8 +142,9 @@ fn a_length_is_not_believed() {
         let raw = welcomed(&path);
         std::os::unix::net::UnixStream::from(fd_of(&raw)).write_all(&i32::MAX.to_be_bytes()).unwrap();
         assert!(raw.recv_bytes_timeout(SOON).unwrap_err().is_eof());
-        drop(many);
-        eventually(SOON, "they are gone", || manager.stats().unwrap().clients == 1);
+        drop((many, raw));
+        let all_gone = multiproc_tests::proc::holds_within(SOON, || manager.stats().unwrap().clients == 1);
+        assert!(all_gone, "they are gone: {:?}", manager.stats());
     });
 }
 

@@ -7,6 +7,7 @@ use crate::input::{Filled, Input};
 use crate::seal::Sealer;
 use crate::wire::{Answer, Arrived, Packet, Reply, Request};
 use multiproc_core::codec::Encoded;
+use multiproc_core::sys::socket;
 use multiproc_pipe::frame::Outgoing;
 use parking_lot::Mutex;
 use std::io;
@@ -17,6 +18,11 @@ use std::time::{Duration, Instant};
 
 /// How much of what a client sends before its call is answered is looked at.
 const AHEAD: usize = 64 << 10;
+
+/// After so many calls that came at most so long one after the other, a thread stays with their lane.
+const STREAK: (u32, Duration) = (4, Duration::from_micros(500));
+/// How long it stays when no further call comes.
+const STAY: Duration = Duration::from_millis(2);
 
 /// A lane. Whoever is told that something has come reads it; whoever ends a call answers.
 pub(crate) struct Lane {
@@ -39,6 +45,11 @@ struct State {
     /// More has come than was looked at.
     is_behind: bool,
     gone: bool,
+    /// When the last call came, and how many came soon after one another.
+    last: Instant,
+    streak: u32,
+    /// A thread waits for it alone, and it is not in the set that the others wait for.
+    is_followed: bool,
 }
 
 impl Lane {
@@ -58,6 +69,9 @@ impl Lane {
             leaving: None,
             is_behind: false,
             gone: false,
+            last: Instant::now(),
+            streak: 0,
+            is_followed: false,
         };
         Lane { fd, session, token, state: Mutex::new(state) }
     }
@@ -77,6 +91,10 @@ impl Lane {
                 match state.input.next() {
                     Ok(Some(message)) => {
                         state.busy = true;
+                        let now = Instant::now();
+                        let is_soon = now.duration_since(state.last) < STREAK.1;
+                        state.streak = if is_soon { state.streak.saturating_add(1) } else { 0 };
+                        state.last = now;
                         drop(state);
                         self.begin(server, message);
                         state = self.state.lock();
@@ -108,6 +126,58 @@ impl Lane {
                     return self.end(server);
                 }
             }
+        }
+    }
+
+    /// Stays with a client that makes one call after the other, as long as they come: waiting for one socket takes less
+    /// than waiting for a set of them, at both ends.
+    pub(crate) fn follow(self: &Arc<Self>, server: &Server) {
+        {
+            let mut state = self.state.lock();
+            if state.streak < STREAK.0 || state.busy || state.gone || !state.input.is_empty() {
+                return;
+            }
+            let timeout = socket::set_receive_timeout(&self.fd, STAY);
+            if timeout.is_err() || server.poller.remove(&self.fd).is_err() {
+                return;
+            }
+            (state.is_followed, state.streak) = (true, 0);
+        }
+        loop {
+            server.turn();
+            let mut state = self.state.lock();
+            // Where the call waits for something, whoever waits for the set is to see its client's end.
+            // And where no thread is left to wait for the set, this one has to.
+            if state.gone || state.busy || server.is_stopping() || !server.can_spare_one() {
+                break;
+            }
+            match state.input.fill(&self.fd, true) {
+                Ok(Filled::More | Filled::Drained) => {}
+                Ok(Filled::Nothing) => break,
+                Ok(Filled::End) | Err(_) => {
+                    drop(state);
+                    return self.end(server);
+                }
+            }
+            drop(state);
+            self.ready(server);
+            server.run_what_was_put_off();
+        }
+        let mut state = self.state.lock();
+        state.is_followed = false;
+        if state.gone {
+            return;
+        }
+        // What has come since is told of at once.
+        let added = server.poller.add_edge(&self.fd, self.token);
+        let is_leaving = state.leaving.is_some();
+        let added = added.and_then(|()| match is_leaving {
+            true => server.poller.set_edge(&self.fd, self.token, true),
+            false => Ok(()),
+        });
+        drop(state);
+        if added.is_err() {
+            self.end(server);
         }
     }
 
@@ -222,7 +292,7 @@ impl Lane {
         let fds: Vec<BorrowedFd<'_>> = packet.fds.iter().map(|fd| fd.as_fd()).collect();
         match outgoing.advance(&self.fd, &packet.bytes, &fds, false) {
             Ok(()) => {
-                if had_begun {
+                if had_begun && !state.is_followed {
                     // It was asked for.
                     let _ = server.poller.set_edge(&self.fd, self.token, false);
                 }
@@ -230,6 +300,8 @@ impl Lane {
                 state.busy = false;
                 true
             }
+            // Who follows it asks when it goes.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && state.is_followed => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 server.poller.set_edge(&self.fd, self.token, true).is_ok()
             }

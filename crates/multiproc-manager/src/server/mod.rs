@@ -197,14 +197,19 @@ impl Server {
         }
         let source = self.sources.read().get(&token).cloned();
         match source {
-            Some(Source::Lane(lane)) => lane.ready(self),
+            Some(Source::Lane(lane)) => {
+                lane.ready(self);
+                if self.can_spare_one() {
+                    lane.follow(self);
+                }
+            }
             Some(Source::Session(session)) => session.ready(self),
             Some(Source::Fresh(fresh)) => fresh.ready(self),
             Some(Source::Token(end)) => self.token_ready(&end),
             // Gone since.
             None => {}
         }
-        !self.is_stopping.load(Ordering::Relaxed)
+        !self.is_stopping()
     }
 
     /// Takes the server's end of a token.
@@ -262,6 +267,19 @@ impl Server {
     /// calls at once would have them lie on one stack.
     fn run_later(&self, lane: &Arc<Lane>) {
         PUT_OFF.with(|lanes| lanes.borrow_mut().push(Arc::clone(lane)));
+    }
+
+    /// A thread has done something, and is there for more.
+    fn turn(&self) {
+        self.workers.turn();
+    }
+
+    fn can_spare_one(&self) -> bool {
+        self.workers.can_spare_one()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
     }
 
     fn run_what_was_put_off(&self) {

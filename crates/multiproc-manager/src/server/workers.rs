@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// How long all may be busy before there is one more.
 const PATIENCE: Duration = Duration::from_millis(3);
+/// How many more there are at once: where a machine has too much to do, more threads would not get more done.
+const MOST: usize = 4;
 /// How long one of those may have nothing to do.
 const IDLE: Duration = Duration::from_secs(5);
 /// How many quiet looks end the watch.
@@ -47,6 +49,16 @@ impl Workers {
             watch: Mutex::new(()),
             crowded: Condvar::new(),
         }
+    }
+
+    /// Tells whether others wait where this thread would wait for something of its own.
+    pub(crate) fn can_spare_one(&self) -> bool {
+        self.idle.load(Ordering::Relaxed) > 0
+    }
+
+    /// Counts that a thread came back for more.
+    pub(crate) fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many threads there are.
@@ -102,7 +114,7 @@ impl Workers {
                     (quiet, more) = (quiet + 1, 1);
                 } else if is_stuck {
                     (0..more).for_each(|_| Workers::start(server));
-                    (quiet, more) = (0, more * 2);
+                    (quiet, more) = (0, (more * 2).min(MOST));
                 }
             }
             workers.is_watched.store(false, Ordering::Relaxed);
@@ -118,7 +130,7 @@ impl Workers {
 pub(crate) fn work(server: &Arc<Server>) {
     let workers = &server.workers;
     loop {
-        workers.turns.fetch_add(1, Ordering::Relaxed);
+        workers.turn();
         workers.idle.fetch_add(1, Ordering::Relaxed);
         let is_extra = workers.total() > workers.base;
         let deadline = if is_extra { Deadline::after(IDLE) } else { Deadline::NEVER };

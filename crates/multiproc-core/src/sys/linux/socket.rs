@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// The address of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +187,15 @@ pub fn family(socket: impl AsFd) -> io::Result<Family> {
 pub fn tune_inet(socket: impl AsFd) -> io::Result<()> {
     sockopt::set_tcp_nodelay(socket.as_fd(), true)?;
     Ok(sockopt::set_socket_keepalive(socket, true)?)
+}
+
+/// Bounds each read of a socket that waits: after that time it fails with `WouldBlock`.
+///
+/// # Errors
+///
+/// The system's: it is no socket, or the time is zero.
+pub fn set_receive_timeout(socket: impl AsFd, timeout: Duration) -> io::Result<()> {
+    Ok(sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, Some(timeout))?)
 }
 
 /// What [`shutdown`] ends.
