@@ -1,3 +1,4 @@
+use super::queue_error::{NotGot, QueueGetError, QueuePutError, Why};
 use super::ready_made;
 use super::store::{Fifo, Sorted, Store};
 use crate::operation::{Operation, Reason, Step, Turn};
@@ -6,7 +7,6 @@ use crate::{CallError, RemoteManager};
 use multiproc_core::{Deadline, Message};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
 /// What a [`QueueProxy`] or [`PriorityQueueProxy`] stands for.
@@ -378,24 +378,6 @@ impl<T: Message + Send, S: Store<Item = T>> ItemsProxy<S> {
     }
 }
 
-/// Why something was not put; it comes back by [`into_inner`](QueuePutError::into_inner).
-#[derive(thiserror::Error)]
-#[error("put into a manager's queue: {why}")]
-pub struct QueuePutError<T> {
-    value: T,
-    why: Why,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Why {
-    #[error("it is full")]
-    Full,
-    #[error("it is closed")]
-    Closed,
-    #[error(transparent)]
-    Call(CallError),
-}
-
 impl From<Outcome> for Why {
     fn from(outcome: Outcome) -> Why {
         match outcome {
@@ -411,71 +393,4 @@ fn single<T>(result: Result<(), QueuePutError<Vec<T>>>) -> Result<(), QueuePutEr
         // It is in, after all.
         None => Ok(()),
     })
-}
-
-impl<T> QueuePutError<T> {
-    /// Gives back what was not put. After an error that [may have run](CallError::may_have_run) it may be in the
-    /// queue all the same.
-    pub fn into_inner(self) -> T {
-        self.value
-    }
-
-    /// Tells whether there was no room, in time or at all.
-    pub fn is_full(&self) -> bool {
-        matches!(self.why, Why::Full)
-    }
-
-    /// Tells whether the queue is closed.
-    pub fn is_closed(&self) -> bool {
-        matches!(self.why, Why::Closed)
-    }
-
-    /// The error of the call, if it was one.
-    pub fn call_error(&self) -> Option<&CallError> {
-        match &self.why {
-            Why::Call(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl<T> fmt::Debug for QueuePutError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueuePutError").field("why", &self.why).finish_non_exhaustive()
-    }
-}
-
-/// Why nothing was taken.
-#[derive(Debug, thiserror::Error)]
-#[error("take from a manager's queue: {0}")]
-pub struct QueueGetError(NotGot);
-
-#[derive(Debug, thiserror::Error)]
-enum NotGot {
-    #[error("it is empty")]
-    Empty,
-    #[error("it is closed, and empty")]
-    Closed,
-    #[error(transparent)]
-    Call(CallError),
-}
-
-impl QueueGetError {
-    /// Tells whether there was nothing, in time or at all.
-    pub fn is_empty(&self) -> bool {
-        matches!(self.0, NotGot::Empty)
-    }
-
-    /// Tells whether the queue is closed, and nothing is left.
-    pub fn is_closed(&self) -> bool {
-        matches!(self.0, NotGot::Closed)
-    }
-
-    /// The error of the call, if it was one.
-    pub fn call_error(&self) -> Option<&CallError> {
-        match &self.0 {
-            NotGot::Call(error) => Some(error),
-            _ => None,
-        }
-    }
 }
