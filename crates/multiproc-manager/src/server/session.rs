@@ -205,7 +205,6 @@ impl Session {
             std::mem::replace(&mut *holdings, Holdings { ended: true, ..Holdings::default() })
         };
         server.remove_source(self.token, &self.fd);
-        server.sessions.lock().remove(&self.id);
         // First what it waits for, then what it has.
         for lane in holdings.lanes.into_values().filter_map(|lane| lane.upgrade()) {
             lane.end(server);
@@ -214,6 +213,8 @@ impl Session {
             entry.submit(server, Job::ClientGone(self.id));
         }
         drop(holdings.objects);
+        // Last of all: who sees that it is gone finds free what it had.
+        server.sessions.lock().remove(&self.id);
     }
 }
 
