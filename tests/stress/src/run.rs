@@ -161,6 +161,9 @@ pub(crate) fn try_some(
     })
 }
 
+/// A letter, the places to do it at, how long, and what.
+type Deeds<'a> = (char, &'a [Place], Option<Duration>, &'a dyn Fn(usize) -> Deed);
+
 /// Tries some places of one scenario, in this process.
 fn try_a_few(desk: &Desk, scenario: &dyn Scenario, budget: Budget, say: &mut dyn FnMut(char, Told)) {
     let places = match places(desk, scenario) {
@@ -171,7 +174,7 @@ fn try_a_few(desk: &Desk, scenario: &dyn Scenario, budget: Budget, say: &mut dyn
     let awake = places.all.iter().filter(|place| !place.asleep).copied();
     let awake: Vec<Place> = if scenario.allows_pauses() { awake.collect() } else { Vec::new() };
     let doubled = if scenario.allows_doubles() { &places.all[..] } else { &[] };
-    let deeds: [(char, &[Place], Option<Duration>, &dyn Fn(usize) -> Deed); 3] = [
+    let deeds: [Deeds<'_>; 3] = [
         ('k', &places.all, budget.kills, &|_| Deed::Kill),
         ('p', &awake, budget.pauses, &|_| Deed::Pause),
         ('d', doubled, budget.doubles, &both),
