@@ -303,8 +303,12 @@ impl Worker {
     pub(super) fn begun(&self, held: &Held) -> u32 {
         // TAKE-BACK: Acquire, partner of the Release in `Desk::begin`.
         let begun = self.marks.begun.load(Ordering::Acquire);
-        if (begun >> 32) as u32 == held.place as u32 {
+        let place = (begun >> 32) as u32;
+        if place == held.place as u32 {
             (begun as u32).clamp(held.answered, held.count)
+        } else if place.wrapping_sub(held.place as u32) < 1 << 31 {
+            // It is at one behind this: all of this was run, and its last answers are on their way.
+            held.count
         } else {
             held.answered
         }
