@@ -50,8 +50,8 @@ impl TaskOptions {
     ///
     /// It is asked to stop first: [`is_stopping`](crate::is_stopping) tells it, and a worker that has a handler for
     /// SIGTERM gets that signal. If it gives no result within the [grace](Self::grace), its worker and everything that
-    /// this has started are killed. Tasks of [`Pool::threads`](crate::Pool::threads) cannot be ended, so there this
-    /// is refused.
+    /// this has started are killed. Tasks of [`Pool::threads`](crate::Pool::threads) cannot be ended: there they are
+    /// asked to stop, and no more.
     pub fn timeout(mut self, timeout: Duration) -> TaskOptions {
         self.timeout = Some(timeout);
         self
