@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::metadata::Workspace;
 use crate::shell::{Result, cargo, root, run, succeeds};
-use crate::{bench, docs, stress, test, tidy};
+use crate::{bench, docs, links, spelling, stress, test, tidy};
 
 type Gate = fn(&Workspace) -> Result<Outcome>;
 
@@ -22,6 +22,8 @@ enum Outcome {
 const GATES: &[(&str, Gate)] = &[
     ("fmt", fmt),
     ("tidy", |_| tidy::command().map(|()| Outcome::Passed)),
+    ("spelling", spelling),
+    ("links", |_| links::check().map(|()| Outcome::Passed)),
     ("clippy", clippy),
     ("docs", |_| docs::command().map(|()| Outcome::Passed)),
     ("features", features),
@@ -92,6 +94,10 @@ fn fmt(_: &Workspace) -> Result<Outcome> {
         run(cargo(&["fmt", "--manifest-path", other, "--check"]))?;
     }
     Ok(Outcome::Passed)
+}
+
+fn spelling(workspace: &Workspace) -> Result<Outcome> {
+    Ok(spelling::check(&workspace.target)?.map_or(Outcome::Passed, Outcome::Skipped))
 }
 
 fn clippy(workspace: &Workspace) -> Result<Outcome> {

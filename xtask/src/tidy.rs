@@ -72,7 +72,7 @@ const SKIPPED: &[&str] =
 const ENDINGS: &[&str] = &["rs", "toml", "md", "sh", "py", "yml", "yaml", "stderr", ""];
 
 /// Reads all text files of the repository, in the order of their paths.
-fn read_sources(root: &Path) -> Result<Vec<Source>> {
+pub(crate) fn read_sources(root: &Path) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     read_folder(root, root, &mut sources)?;
     sources.sort_by(|a, b| a.path.cmp(&b.path));
