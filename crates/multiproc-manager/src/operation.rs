@@ -172,14 +172,20 @@ pub(crate) struct Call<T: 'static, A, R: 'static> {
     pub(crate) args: A,
 }
 
+/// The object, if it is a `T`; else it is noted what it was to be.
+fn object<'a, T: 'static>(stored: &'a mut dyn Stored, other_type: &mut Option<String>) -> Option<&'a mut T> {
+    let object = stored.value().downcast_mut();
+    if object.is_none() {
+        *other_type = Some(type_name::<T>().to_owned());
+    }
+    object
+}
+
 /// Calls a user's function on the object.
 pub(crate) fn call<T: 'static, A: Message, R: Message>(call: Call<T, A, R>) -> Option<R> {
     let mut taken = Taken::take();
     let running = taken.0.as_mut()?;
-    let Some(object) = running.stored.value().downcast_mut::<T>() else {
-        running.other_type = Some(type_name::<T>().to_owned());
-        return None;
-    };
+    let object = object::<T>(&mut *running.stored, &mut running.other_type)?;
     let _outside = Outside::enter();
     Some(call.f.call(object, call.args))
 }
@@ -188,10 +194,7 @@ pub(crate) fn call<T: 'static, A: Message, R: Message>(call: Call<T, A, R>) -> O
 pub(crate) fn operate<T: 'static, O: Operation<T>>(operation: O) -> Option<O::Output> {
     let mut taken = Taken::take();
     let running = taken.0.as_mut()?;
-    let Some(object) = running.stored.value().downcast_mut::<T>() else {
-        running.other_type = Some(type_name::<T>().to_owned());
-        return None;
-    };
+    let object = object::<T>(&mut *running.stored, &mut running.other_type)?;
     let _outside = Outside::enter();
     match operation.run(object, &mut running.turn) {
         Step::Done(output) => Some(output),

@@ -1,4 +1,4 @@
-use super::hold::{Hold, Owner, Taken, thread};
+use super::hold::{Hold, Holds, Owner, Taken, acquire, give_back, thread};
 use super::ready_made;
 use crate::operation::{Held, Operation, Reason, Step, Turn};
 use crate::proxy::{Proxy, or_expired};
@@ -23,6 +23,14 @@ impl Condition {
     /// Notifies so many of those who wait.
     fn notify(&mut self, count: usize) -> usize {
         self.tickets.drain(..count.min(self.tickets.len())).count()
+    }
+}
+
+impl Holds for Condition {
+    const IS_REENTRANT: bool = true;
+
+    fn hold(&mut self) -> &mut Hold {
+        &mut self.hold
     }
 }
 
@@ -58,48 +66,6 @@ ready_made! {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ConditionProxy[] of Condition
-}
-
-/// Takes the lock.
-#[derive(Debug, Serialize, Deserialize)]
-struct Acquire {
-    waits: bool,
-    thread: u64,
-}
-
-impl Operation<Condition> for Acquire {
-    type Output = Taken;
-
-    fn run(self, condition: &mut Condition, turn: &mut Turn) -> Step<Self, Taken> {
-        if turn.reason == Reason::Cancelled {
-            return Step::Done(Taken::No);
-        }
-        match condition.hold.take(Owner { client: turn.client, thread: self.thread }, true) {
-            Taken::No if self.waits && turn.reason != Reason::Expired => Step::Wait(self),
-            taken => {
-                turn.holds = taken != Taken::No;
-                Step::Done(taken)
-            }
-        }
-    }
-
-    fn class(&self) -> Option<u8> {
-        Some(0)
-    }
-}
-
-/// Gives the lock back, once.
-#[derive(Debug, Serialize, Deserialize)]
-struct Release {
-    thread: u64,
-}
-
-impl Operation<Condition> for Release {
-    type Output = bool;
-
-    fn run(self, condition: &mut Condition, turn: &mut Turn) -> Step<Self, bool> {
-        Step::Done(condition.hold.give(Some(Owner { client: turn.client, thread: self.thread })))
-    }
 }
 
 /// Gives the lock back, waits to be notified, and takes the lock again.
@@ -211,15 +177,8 @@ impl ConditionProxy {
     }
 
     fn take(&self, waits: bool, deadline: Deadline) -> Result<Option<ConditionGuard>, CallError> {
-        let (condition, thread) = (self.0.clone(), thread());
-        let undo = move |taken| {
-            if taken != Taken::No {
-                // Who wanted it has given up; a server that is gone has no locks.
-                let _ = condition.operate(Release { thread }, Deadline::NEVER, None);
-            }
-        };
-        let taken = self.0.operate(Acquire { waits, thread }, deadline, Some(Box::new(undo)));
-        let taken = or_expired(taken, || Taken::No)?;
+        let thread = thread();
+        let taken = acquire(&self.0, thread, waits, deadline)?;
         let guard = || ConditionGuard {
             condition: self.0.clone(),
             thread,
@@ -344,7 +303,6 @@ impl ConditionGuard {
 
 impl Drop for ConditionGuard {
     fn drop(&mut self) {
-        // A server that is gone has no locks.
-        let _ = self.condition.operate(Release { thread: self.thread }, Deadline::NEVER, None);
+        give_back(&self.condition, self.thread);
     }
 }

@@ -1,6 +1,10 @@
-//! Who has a lock: what the ready-made locks have in common.
+//! Who has a lock, and how it is taken: what the ready-made locks have in common.
 
+use crate::CallError;
+use crate::operation::{Operation, Reason, Step, Turn};
+use crate::proxy::{Proxy, or_expired};
 use crate::wire::Id;
+use multiproc_core::Deadline;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -84,6 +88,82 @@ impl Hold {
             self.inherited = true;
         }
     }
+}
+
+/// An object that is a lock, or has one.
+pub(crate) trait Holds: 'static {
+    /// Whether who has it may take it again, and alone may give it back.
+    const IS_REENTRANT: bool;
+
+    fn hold(&mut self) -> &mut Hold;
+}
+
+/// Takes the lock.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Acquire {
+    waits: bool,
+    thread: u64,
+}
+
+impl<T: Holds> Operation<T> for Acquire {
+    type Output = Taken;
+
+    fn run(self, object: &mut T, turn: &mut Turn) -> Step<Self, Taken> {
+        if turn.reason == Reason::Cancelled {
+            return Step::Done(Taken::No);
+        }
+        let owner = Owner { client: turn.client, thread: self.thread };
+        match object.hold().take(owner, T::IS_REENTRANT) {
+            Taken::No if self.waits && turn.reason != Reason::Expired => Step::Wait(self),
+            taken => {
+                turn.holds = taken != Taken::No;
+                Step::Done(taken)
+            }
+        }
+    }
+
+    fn class(&self) -> Option<u8> {
+        Some(0)
+    }
+}
+
+/// Gives the lock back, once.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Release {
+    pub(crate) thread: u64,
+}
+
+impl<T: Holds> Operation<T> for Release {
+    type Output = bool;
+
+    fn run(self, object: &mut T, turn: &mut Turn) -> Step<Self, bool> {
+        let owner = Owner { client: turn.client, thread: self.thread };
+        Step::Done(object.hold().give(T::IS_REENTRANT.then_some(owner)))
+    }
+}
+
+/// Takes the lock for the calling thread, whose number is `thread`.
+pub(crate) fn acquire<T: Holds>(
+    lock: &Proxy<T>,
+    thread: u64,
+    waits: bool,
+    deadline: Deadline,
+) -> Result<Taken, CallError> {
+    let own = lock.clone();
+    let undo = move |taken| {
+        if taken != Taken::No {
+            // Who wanted it has given up.
+            give_back(&own, thread);
+        }
+    };
+    let taken = lock.operate(Acquire { waits, thread }, deadline, Some(Box::new(undo)));
+    or_expired(taken, || Taken::No)
+}
+
+/// Gives the lock back where nobody could be told that it did not work.
+pub(crate) fn give_back<T: Holds>(lock: &Proxy<T>, thread: u64) {
+    // A server that is gone has no locks.
+    let _ = lock.operate(Release { thread }, Deadline::NEVER, None);
 }
 
 /// A number of the calling thread, which no other of the process has or had.

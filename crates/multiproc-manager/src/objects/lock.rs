@@ -1,16 +1,23 @@
-use super::hold::{Hold, Owner, Taken, thread};
+use super::hold::{Hold, Holds, Taken, acquire, give_back, thread};
 use super::ready_made;
-use crate::operation::{Held, Operation, Reason, Step, Turn};
-use crate::proxy::{Proxy, or_expired};
+use crate::operation::Held;
+use crate::proxy::Proxy;
 use crate::wire::Id;
 use crate::{CallError, RemoteManager};
 use multiproc_core::Deadline;
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What a [`LockProxy`] stands for.
 #[derive(Debug, Default)]
 pub struct Lock(Hold);
+
+impl Holds for Lock {
+    const IS_REENTRANT: bool = false;
+
+    fn hold(&mut self) -> &mut Hold {
+        &mut self.0
+    }
+}
 
 impl Held for Lock {
     fn client_gone(&mut self, client: Id) {
@@ -39,34 +46,6 @@ ready_made! {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     LockProxy[] of Lock
-}
-
-/// Takes the lock.
-#[derive(Debug, Serialize, Deserialize)]
-struct Acquire {
-    waits: bool,
-    thread: u64,
-}
-
-impl Operation<Lock> for Acquire {
-    type Output = Taken;
-
-    fn run(self, lock: &mut Lock, turn: &mut Turn) -> Step<Self, Taken> {
-        if turn.reason == Reason::Cancelled {
-            return Step::Done(Taken::No);
-        }
-        match lock.0.take(Owner { client: turn.client, thread: self.thread }, false) {
-            Taken::No if self.waits && turn.reason != Reason::Expired => Step::Wait(self),
-            taken => {
-                turn.holds = taken != Taken::No;
-                Step::Done(taken)
-            }
-        }
-    }
-
-    fn class(&self) -> Option<u8> {
-        Some(0)
-    }
 }
 
 impl RemoteManager {
@@ -115,15 +94,7 @@ impl LockProxy {
     }
 
     fn acquire_before(&self, waits: bool, deadline: Deadline) -> Result<Taken, CallError> {
-        let lock = self.0.clone();
-        let undo = move |taken| {
-            if taken != Taken::No {
-                // Who wanted it has given up; a server that is gone has no locks.
-                let _ = lock.call((), |lock, ()| lock.0.give(None));
-            }
-        };
-        let taken = self.0.operate(Acquire { waits, thread: thread() }, deadline, Some(Box::new(undo)));
-        or_expired(taken, || Taken::No)
+        acquire(&self.0, thread(), waits, deadline)
     }
 
     /// Waits for the lock, and has it until it is [released](LockProxy::release), by whomever; true if it has it.
@@ -193,7 +164,6 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        // A server that is gone has no locks.
-        let _ = self.lock.call((), |lock, ()| lock.0.give(None));
+        give_back(&self.lock, thread());
     }
 }

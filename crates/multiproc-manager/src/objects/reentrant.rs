@@ -1,17 +1,24 @@
-use super::hold::{Hold, Owner, Taken, thread};
+use super::hold::{Hold, Holds, Release, Taken, acquire, give_back, thread};
 use super::ready_made;
-use crate::operation::{Held, Operation, Reason, Step, Turn};
-use crate::proxy::{Proxy, or_expired};
+use crate::operation::Held;
+use crate::proxy::Proxy;
 use crate::wire::Id;
 use crate::{CallError, RemoteManager};
 use multiproc_core::Deadline;
-use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use std::time::Duration;
 
 /// What a [`ReentrantLockProxy`] stands for.
 #[derive(Debug, Default)]
 pub struct ReentrantLock(Hold);
+
+impl Holds for ReentrantLock {
+    const IS_REENTRANT: bool = true;
+
+    fn hold(&mut self) -> &mut Hold {
+        &mut self.0
+    }
+}
 
 impl Held for ReentrantLock {
     fn client_gone(&mut self, client: Id) {
@@ -36,48 +43,6 @@ ready_made! {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ReentrantLockProxy[] of ReentrantLock
-}
-
-/// Takes the lock.
-#[derive(Debug, Serialize, Deserialize)]
-struct Acquire {
-    waits: bool,
-    thread: u64,
-}
-
-impl Operation<ReentrantLock> for Acquire {
-    type Output = Taken;
-
-    fn run(self, lock: &mut ReentrantLock, turn: &mut Turn) -> Step<Self, Taken> {
-        if turn.reason == Reason::Cancelled {
-            return Step::Done(Taken::No);
-        }
-        match lock.0.take(Owner { client: turn.client, thread: self.thread }, true) {
-            Taken::No if self.waits && turn.reason != Reason::Expired => Step::Wait(self),
-            taken => {
-                turn.holds = taken != Taken::No;
-                Step::Done(taken)
-            }
-        }
-    }
-
-    fn class(&self) -> Option<u8> {
-        Some(0)
-    }
-}
-
-/// Gives the lock back, once.
-#[derive(Debug, Serialize, Deserialize)]
-struct Release {
-    thread: u64,
-}
-
-impl Operation<ReentrantLock> for Release {
-    type Output = bool;
-
-    fn run(self, lock: &mut ReentrantLock, turn: &mut Turn) -> Step<Self, bool> {
-        Step::Done(lock.0.give(Some(Owner { client: turn.client, thread: self.thread })))
-    }
 }
 
 impl RemoteManager {
@@ -131,15 +96,7 @@ impl ReentrantLockProxy {
     }
 
     fn acquire_before(&self, waits: bool, deadline: Deadline) -> Result<Taken, CallError> {
-        let (lock, thread) = (self.0.clone(), thread());
-        let undo = move |taken| {
-            if taken != Taken::No {
-                // Who wanted it has given up; a server that is gone has no locks.
-                let _ = lock.operate(Release { thread }, Deadline::NEVER, None);
-            }
-        };
-        let taken = self.0.operate(Acquire { waits, thread }, deadline, Some(Box::new(undo)));
-        or_expired(taken, || Taken::No)
+        acquire(&self.0, thread(), waits, deadline)
     }
 
     /// Waits for the lock, and has it once more, until it is [released](ReentrantLockProxy::release) as often.
@@ -193,7 +150,6 @@ impl ReentrantLockGuard {
 
 impl Drop for ReentrantLockGuard {
     fn drop(&mut self) {
-        // A server that is gone has no locks.
-        let _ = self.lock.operate(Release { thread: self.thread }, Deadline::NEVER, None);
+        give_back(&self.lock, self.thread);
     }
 }
