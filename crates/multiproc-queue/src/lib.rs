@@ -91,6 +91,8 @@ pub mod ring;
 #[cfg(not(any(loom, multiproc_model)))]
 mod spsc;
 #[cfg(not(any(loom, multiproc_model)))]
+mod stats;
+#[cfg(not(any(loom, multiproc_model)))]
 mod watched;
 
 #[cfg(not(any(loom, multiproc_model)))]
@@ -107,3 +109,5 @@ pub use multiproc_sync::Readiness;
 pub use queue::{Iter, Queue};
 #[cfg(not(any(loom, multiproc_model)))]
 pub use spsc::{SpscMessages, SpscReceiver, SpscSender, spsc};
+#[cfg(not(any(loom, multiproc_model)))]
+pub use stats::QueueStats;

@@ -5,6 +5,7 @@ use crate::builder::{Builder, attach, fingerprint};
 use crate::depot::Depot;
 use crate::error::GetError;
 use crate::ring::{Control, Leased, Ring};
+use crate::stats::QueueStats;
 use multiproc_core::{Deadline, Message};
 use multiproc_shm::arena::Arena;
 use parking_lot::Mutex;
@@ -126,6 +127,27 @@ impl<T: Message> Queue<T> {
     /// How many messages it can hold.
     pub fn capacity(&self) -> usize {
         self.shared.ring.shape().capacity as usize
+    }
+
+    /// What it is like at this moment: how full, who waits, how much has gone through.
+    ///
+    /// It takes no lock, and costs those who put and get nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let queue = multiproc_queue::Queue::bounded(10)?;
+    /// queue.put_many(0..4u32).unwrap();
+    /// let before = queue.stats();
+    /// assert_eq!((before.len, before.capacity, before.put), (4, 10, 4));
+    /// queue.get().unwrap();
+    /// let after = queue.stats();
+    /// assert_eq!(after.taken.wrapping_sub(before.taken), 1);
+    /// assert!(after.bytes < before.bytes && !after.are_consumers_waiting);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn stats(&self) -> QueueStats {
+        QueueStats::of(&self.shared.ring)
     }
 
     /// Closes it for everybody: no put succeeds any more, and what was put is still got.

@@ -92,8 +92,8 @@ pub use multiproc_process::{
 };
 #[doc(inline)]
 pub use multiproc_queue::{
-    ChannelRecvError, ChannelSendError, GetError, Lease, PutError, Queue, Receiver, Sender, SpscReceiver,
-    SpscSender, channel, spsc,
+    ChannelRecvError, ChannelSendError, GetError, Lease, PutError, Queue, QueueStats, Receiver, Sender,
+    SpscReceiver, SpscSender, channel, spsc,
 };
 #[doc(inline)]
 pub use multiproc_shm::*;

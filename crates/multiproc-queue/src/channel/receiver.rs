@@ -2,6 +2,7 @@ use super::{ChannelRecvError, Link, RECEIVING};
 use crate::error::Late;
 use crate::queue::Queue;
 use crate::ring::End;
+use crate::stats::QueueStats;
 use crate::watched::{self, Getting};
 use multiproc_core::codec::Carried;
 use multiproc_core::{Deadline, Message};
@@ -153,6 +154,11 @@ impl<T: Message> Receiver<T> {
     /// How many messages there is room for.
     pub fn capacity(&self) -> usize {
         self.inner.link.queue().capacity()
+    }
+
+    /// What the channel is like at this moment; see [`Queue::stats`].
+    pub fn stats(&self) -> QueueStats {
+        self.inner.link.queue().stats()
     }
 
     pub(super) fn of(queue: Queue<T>, pipe: Arc<OwnedFd>) -> Receiver<T> {

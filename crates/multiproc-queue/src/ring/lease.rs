@@ -72,7 +72,7 @@ impl Default for Leases {
 impl Leases {
     // Relaxed, but for the owners: the table belongs to the owner of the head's lock. Who looks without it has read the
     // head before, whose publication orders all that was written before it.
-    fn owner(&self, place: usize) -> u64 {
+    pub(super) fn owner(&self, place: usize) -> u64 {
         // LEASE: Acquire, partner of the Release in `set_owner`: who sees without a lock that all is done sees what
         // was done.
         self.owners[place].load(Ordering::Acquire)
@@ -90,6 +90,11 @@ impl Leases {
     /// Tells whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         (0..LEASES).all(|place| self.owner(place) == FREE)
+    }
+
+    /// Tells whether an owner is a process.
+    pub(super) fn is_open(owner: u64) -> bool {
+        owner != FREE && owner != RETURNED
     }
 
     fn is_full(&self) -> bool {

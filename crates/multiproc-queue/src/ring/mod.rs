@@ -43,6 +43,7 @@ mod memory;
 mod peers;
 mod position;
 mod put;
+mod sight;
 mod spin;
 mod take;
 mod trim;
@@ -55,6 +56,7 @@ pub use memory::{Broken, Memory, OutOfMemory};
 pub use peers::{Anyone, End, Peers};
 pub use position::Position;
 pub use put::{Fault, NoDeposit, Parcel, PutFault, Record, Seen};
+pub use sight::{Census, Sight};
 pub use spin::Spin;
 pub use take::{Batch, Sink};
 

@@ -3,6 +3,7 @@ use crate::channel::{ChannelRecvError, RECEIVING};
 use crate::error::{Kind, Late};
 use crate::queue::Queue;
 use crate::ring::End;
+use crate::stats::QueueStats;
 use crate::watched::{self, Getting};
 use multiproc_core::codec::Carried;
 use multiproc_core::{Deadline, Message};
@@ -146,6 +147,11 @@ impl<T: Message> SpscReceiver<T> {
     /// How many messages there is room for.
     pub fn capacity(&self) -> usize {
         self.single.link.queue().capacity()
+    }
+
+    /// What the channel is like at this moment; see [`Queue::stats`].
+    pub fn stats(&self) -> QueueStats {
+        self.single.link.queue().stats()
     }
 
     pub(super) fn of(queue: Queue<T>, pipe: Arc<OwnedFd>) -> SpscReceiver<T> {

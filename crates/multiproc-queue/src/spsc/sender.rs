@@ -3,6 +3,7 @@ use crate::channel::{ChannelSendError, SENDING};
 use crate::error::{Kind, Late};
 use crate::queue::Queue;
 use crate::ring::End;
+use crate::stats::QueueStats;
 use crate::watched;
 use multiproc_core::codec::Carried;
 use multiproc_core::{Deadline, Message};
@@ -144,6 +145,11 @@ impl<T: Message> SpscSender<T> {
     /// How many messages there is room for.
     pub fn capacity(&self) -> usize {
         self.single.link.queue().capacity()
+    }
+
+    /// What the channel is like at this moment; see [`Queue::stats`].
+    pub fn stats(&self) -> QueueStats {
+        self.single.link.queue().stats()
     }
 
     pub(super) fn of(queue: Queue<T>, pipe: Arc<OwnedFd>) -> SpscSender<T> {

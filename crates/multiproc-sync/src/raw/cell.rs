@@ -173,6 +173,11 @@ impl WaitCell {
         [(self.futex(), word), (bell.futex(), bell.state())]
     }
 
+    /// Tells whether somebody has gone to sleep here since the last change; it may have gone on since, its time up.
+    pub fn is_waited_for(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & SLEEPERS != 0
+    }
+
     fn futex(&self) -> Futex<'_> {
         (&self.word).into()
     }
