@@ -1,4 +1,4 @@
-use crate::backend::{Caps, Door, Init, Local, LocalOptions, WorkerKind};
+use crate::backend::{Caps, Door, Init, Local, LocalOptions, Start, WorkerKind};
 use crate::engine::Core;
 use crate::interrupt;
 use crate::pool::Pool;
@@ -44,6 +44,8 @@ pub struct PoolBuilder<S: 'static = ()> {
     wrong: Option<String>,
     max_kills: u32,
     on_interrupt: bool,
+    /// What runs the tasks, where it is not workers of this pool's own.
+    backend: Option<Box<dyn Start>>,
     state: PhantomData<fn(S)>,
 }
 
@@ -69,6 +71,7 @@ impl PoolBuilder {
             wrong: None,
             max_kills: MAX_KILLS,
             on_interrupt: false,
+            backend: None,
             state: PhantomData,
         }
     }
@@ -173,7 +176,7 @@ impl<S: 'static> PoolBuilder<S> {
     /// It is made again in a worker that replaces another one. If it cannot be made, every task ends with
     /// [`TaskError::NoWorker`](crate::TaskError::NoWorker), which says why, and it is tried again once a second.
     pub fn init<A: Message, T: 'static>(self, args: A, f: fn(A) -> T) -> PoolBuilder<T> {
-        let PoolBuilder { name, mut options, mut wrong, max_kills, on_interrupt, .. } = self;
+        let PoolBuilder { name, mut options, mut wrong, max_kills, on_interrupt, backend, .. } = self;
         let runner = codec::encode(&Runner::new(worker::init::<A, T>));
         let function = codec::encode(&Func::new(f));
         match (runner, function, codec::encode_message(&args)) {
@@ -184,7 +187,23 @@ impl<S: 'static> PoolBuilder<S> {
                 wrong = Some(format!("the initializer cannot travel to a worker: {error}"));
             }
         }
-        PoolBuilder { name, options, wrong, max_kills, on_interrupt, state: PhantomData }
+        PoolBuilder { name, options, wrong, max_kills, on_interrupt, backend, state: PhantomData }
+    }
+
+    /// Has the tasks run by something else than workers of this pool's own: by `cluster::Nats`, on several hosts.
+    ///
+    /// How many workers there are, and how they are made, is then not this pool's to say: [`workers`](Self::workers) is
+    /// not looked at, and limits, start methods and recycling are refused by [`build`](Self::build).
+    pub fn backend(mut self, backend: impl Start + 'static) -> PoolBuilder<S> {
+        self.backend = Some(Box::new(backend));
+        self
+    }
+
+    /// Has each worker make a state that was described elsewhere.
+    #[doc(hidden)]
+    pub fn init_encoded(mut self, init: Init) -> PoolBuilder<S> {
+        self.options.init = Some(init);
+        self
     }
 
     /// Starts the pool and its workers.
@@ -195,7 +214,7 @@ impl<S: 'static> PoolBuilder<S> {
     /// `Unsupported` for what threads cannot do; a worker cannot be started.
     pub fn build(self) -> io::Result<Pool<S>> {
         static POOLS: AtomicU64 = AtomicU64::new(1);
-        let PoolBuilder { name, mut options, wrong, max_kills, on_interrupt, .. } = self;
+        let PoolBuilder { name, mut options, wrong, max_kills, on_interrupt, backend, .. } = self;
         let workers = options.workers;
         let wrong = match wrong {
             _ if workers == 0 => Some("a pool of no workers: ask for at least one".to_owned()),
@@ -212,9 +231,18 @@ impl<S: 'static> PoolBuilder<S> {
         }
         options.name =
             name.unwrap_or_else(|| format!("PoolWorker-{}", POOLS.fetch_add(1, Ordering::Relaxed)));
-        Wishes::of(&options).check(Local::caps_of(options.kind))?;
-        let local = Local::start(options, Arc::new(Door::new()?))?;
-        let core = Core::start(Box::new(local), workers, max_kills)?;
+        let wishes = Wishes::of(&options);
+        let backend = match backend {
+            Some(backend) => {
+                wishes.check(backend.caps())?;
+                backend.start(options.init)?
+            }
+            None => {
+                wishes.check(Local::caps_of(options.kind))?;
+                Box::new(Local::start(options, Arc::new(Door::new()?))?)
+            }
+        };
+        let core = Core::start(backend, workers, max_kills)?;
         let pool = Pool::of(core);
         if on_interrupt {
             interrupt::handle(pool.core())?;
@@ -227,6 +255,8 @@ impl<S: 'static> PoolBuilder<S> {
 struct Wishes {
     limits: bool,
     elastic: bool,
+    recycles: bool,
+    isolates: bool,
 }
 
 impl Wishes {
@@ -236,14 +266,24 @@ impl Wishes {
             || options.start_method.is_some()
             || options.max_resident.is_some()
             || !options.env.is_empty();
-        Wishes { limits, elastic: options.min_workers.is_some() }
+        let recycles = options.tasks_per_worker.is_some() || options.max_age.is_some();
+        Wishes {
+            limits,
+            elastic: options.min_workers.is_some(),
+            recycles,
+            isolates: options.kind == WorkerKind::Process,
+        }
     }
 
     fn check(&self, caps: Caps) -> io::Result<()> {
-        let missing = if self.limits && !caps.limits {
+        let missing = if caps.is_distant && (self.limits || self.elastic || self.recycles || !self.isolates) {
+            "the agents on the hosts say how many workers they have, how these are made and when they go"
+        } else if self.limits && !caps.limits {
             "limits of memory, processors, environments and start methods are for processes"
         } else if self.elastic && !caps.elastic {
             "these workers do not come and go"
+        } else if self.recycles && !caps.recycles {
+            "these workers stay as long as the pool does"
         } else {
             return Ok(());
         };

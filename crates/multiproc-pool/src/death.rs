@@ -41,12 +41,15 @@ pub enum Cause {
     Killed,
     /// The pool ended it: the task's time was up, it was cancelled, or the pool was terminated.
     Ended,
+    /// The host that had the task has not been heard of for too long: it crashed, or cannot be reached.
+    HostLost,
     /// The pool ended it because it wrote over what it shares with the pool.
     Corrupt,
 }
 
 impl WorkerStatus {
-    pub(crate) fn new(status: ExitStatus, cause: Cause, peak: Option<u64>) -> WorkerStatus {
+    #[doc(hidden)]
+    pub fn new(status: ExitStatus, cause: Cause, peak: Option<u64>) -> WorkerStatus {
         WorkerStatus { status, cause, peak }
     }
 
@@ -82,6 +85,7 @@ impl fmt::Display for WorkerStatus {
             Cause::Crash => f.write_str(", it crashed")?,
             Cause::MemoryLimit => f.write_str(", probably for want of memory below its limit")?,
             Cause::OutOfMemory => f.write_str(", the kernel had no memory left")?,
+            Cause::HostLost => f.write_str(", the host that had the task is lost")?,
             Cause::Ended => f.write_str(", the pool ended it")?,
             Cause::Corrupt => {
                 f.write_str(", the pool ended it: it wrote over what it shares with the pool")?

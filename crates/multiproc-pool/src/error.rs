@@ -53,6 +53,12 @@ pub enum TaskError {
         /// What keeps it.
         message: String,
     },
+    /// What runs the pool's tasks cannot run this one.
+    #[error("the task cannot be run by this pool: {message}")]
+    Unsupported {
+        /// Why not.
+        message: String,
+    },
     /// No worker could begin the task.
     #[error("no worker could begin the task: {message}")]
     NoWorker {

@@ -79,7 +79,8 @@
 //! - Callbacks are called on one thread, one after the other.
 
 mod arrivals;
-mod backend;
+#[doc(hidden)]
+pub mod backend;
 mod block;
 mod builder;
 mod death;

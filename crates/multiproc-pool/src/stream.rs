@@ -12,9 +12,6 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Work that is worth a trip to a worker, and the least that is worth one, in nanoseconds.
-const CHUNK: u64 = 250_000;
-const LEAST: u64 = 30_000;
 /// The most items, and the most bytes of their arguments, that make one trip.
 const ITEMS: usize = 16 << 10;
 const BYTES: usize = 48 << 10;
@@ -100,7 +97,7 @@ impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
             marker: PhantomData,
         };
         // The work begins now, not when somebody asks; the rest of the input is pulled when results are.
-        for _ in 0..results.core.workers {
+        for _ in 0..results.core.size.workers() {
             if !results.hand_in() {
                 break;
             }
@@ -118,12 +115,13 @@ impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
         let fit = |time: u64| usize::try_from(time / pace).unwrap_or(ITEMS);
         // Towards the end all workers are to have something to do.
         let fair = match self.items.size_hint() {
-            (left, Some(_)) if left > 0 => left.div_ceil(2 * self.core.workers),
+            (left, Some(_)) if left > 0 => left.div_ceil(2 * self.core.size.workers()),
             _ => ITEMS,
         };
         // Not at once: the first ones may have been the quick ones.
         let grown = (self.size as usize).saturating_mul(8);
-        fair.max(fit(LEAST)).min(fit(CHUNK)).min(grown).clamp(1, ITEMS)
+        let (least, enough) = self.core.size.trip();
+        fair.max(fit(least)).min(fit(enough)).min(grown).clamp(1, ITEMS)
     }
 
     /// Hands one more chunk in; tells whether there was one, and room for it.
@@ -198,9 +196,9 @@ impl<I: Iterator<Item: Message>, R: Message> Results<I, R> {
     fn has_room(&self) -> bool {
         let out = self.handed_in - self.arrived.min(self.handed_in);
         let kept = self.handed_in - self.given.min(self.handed_in);
-        let most = AHEAD * self.core.workers as u64 * self.size.max(1);
+        let most = AHEAD * self.core.size.workers() as u64 * self.size.max(1);
         // What came and was not taken is bounded, too: one early result behind a late one must not pile up others.
-        out < most && kept < 4 * most.max(32 * self.core.workers as u64)
+        out < most && kept < 4 * most.max(32 * self.core.size.workers() as u64)
     }
 
     fn send(&mut self, first: u64, ends: Vec<usize>, fds: Vec<Arc<std::os::fd::OwnedFd>>) {

@@ -15,7 +15,8 @@ use std::fmt;
 pub struct ExitStatus(End);
 
 impl ExitStatus {
-    pub(crate) fn new(end: End) -> ExitStatus {
+    #[doc(hidden)]
+    pub fn new(end: End) -> ExitStatus {
         ExitStatus(end)
     }
 

@@ -32,7 +32,7 @@ pub(crate) struct Seen(u64);
 
 /// The pool's side.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub struct Door {
     board: Shared<Board>,
     bell: Bell,
     poller: Poller,
@@ -42,7 +42,12 @@ pub(crate) struct Door {
 const BELL: u64 = 0;
 
 impl Door {
-    pub(crate) fn new() -> io::Result<Door> {
+    /// Makes a door at which nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// There are no descriptors or no memory left.
+    pub fn new() -> io::Result<Door> {
         let board = Shared::new(Board { word: AtomicU64::new(0) })?;
         let (bell, poller) = (Bell::new()?, fd::with_descriptors(Poller::new)?);
         poller.add(&bell, BELL)?;
@@ -73,12 +78,12 @@ impl Door {
 
     /// Announces something to whoever waits.
     #[inline]
-    pub(crate) fn announce(&self) {
+    pub fn announce(&self) {
         announce(&self.board, || self.bell.ring());
     }
 
     /// Wakes the supervisor, whoever else waits.
-    pub(crate) fn ring(&self) {
+    pub fn ring(&self) {
         self.bell.ring();
     }
 

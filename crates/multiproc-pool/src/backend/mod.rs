@@ -4,18 +4,26 @@
 //! what its credit allows and never waits; whatever becomes of an envelope's elements is told by events, of each of
 //! them exactly once: a result, a failure, or that what ran them is lost. What a backend cannot do its capabilities
 //! say, which are looked at when the pool is built.
+//!
+//! It is for the crates of this workspace: nothing here is promised to stay as it is.
 
 mod caps;
 mod door;
 mod local;
+mod port;
 pub(crate) mod wire;
 
-pub(crate) use caps::Caps;
-pub(crate) use door::{Door, Knocker, Seen};
-pub(crate) use local::{Init, Local, LocalOptions, WorkerKind};
+pub use caps::{Caps, Trip};
+pub use door::Door;
+pub(crate) use door::{Knocker, Seen};
+pub use local::Init;
+pub(crate) use local::{Local, LocalOptions, WorkerKind};
+pub use port::{Hand, Order, Port, Told};
 
+use crate::TaskError;
 use crate::death::WorkerStatus;
 use multiproc_process::Panic;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -23,29 +31,37 @@ use std::time::{Duration, Instant};
 
 /// Numbers what is handed to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct EnvelopeId(pub(crate) u64);
+pub struct EnvelopeId(pub u64);
 
 /// Elements of one function, without types.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Envelope<'a> {
-    pub(crate) id: EnvelopeId,
+pub struct Envelope<'a> {
+    pub id: EnvelopeId,
     /// The code that knows the types, and the function: as they travel.
-    pub(crate) runner: &'a [u8],
-    pub(crate) function: &'a [u8],
+    pub runner: &'a [u8],
+    pub function: &'a [u8],
     /// How many elements there are, and their arguments behind each other.
-    pub(crate) count: u32,
-    pub(crate) arguments: &'a [u8],
+    pub count: u32,
+    pub arguments: &'a [u8],
     /// The descriptors of a single element's arguments.
-    pub(crate) fds: &'a [Arc<OwnedFd>],
+    pub fds: &'a [Arc<OwnedFd>],
     /// Each result has its length before it.
-    pub(crate) framed: bool,
+    pub framed: bool,
     /// Somebody will ask how long an element has been running.
-    pub(crate) timed: bool,
+    pub timed: bool,
+    /// Where each element's arguments end, counted from where the first one's would with `start` bytes before it.
+    pub ends: &'a [usize],
+    pub start: usize,
+    /// How long an element may take, and how long it has to come to its end then.
+    pub timeout: Option<Duration>,
+    pub grace: Duration,
+    /// How often its elements were tried before.
+    pub attempt: u32,
 }
 
 /// Why an envelope was not taken.
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// Not now.
     Busy,
     /// Not ever: the arguments cannot be handed over.
@@ -54,7 +70,7 @@ pub(crate) enum Refusal {
 
 /// What has become of one element, other than a result.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     Panicked(Panic),
     /// The arguments could not be decoded.
     NotDecoded(String),
@@ -62,26 +78,28 @@ pub(crate) enum Failure {
     NotEncoded(String),
     /// It was taken back when it was about to be begun.
     Skipped,
+    /// It came to an end elsewhere, where a pool has named it already.
+    Ended(TaskError),
 }
 
 /// Results of elements that follow each other.
 #[derive(Debug)]
-pub(crate) struct Results {
-    pub(crate) id: EnvelopeId,
-    pub(crate) first: u32,
-    pub(crate) count: u32,
+pub struct Results {
+    pub id: EnvelopeId,
+    pub first: u32,
+    pub count: u32,
     /// How many of them were told before.
-    pub(crate) known: u32,
-    pub(crate) bytes: Vec<u8>,
+    pub known: u32,
+    pub bytes: Vec<u8>,
     /// The descriptors of a single one.
-    pub(crate) fds: io::Result<Vec<OwnedFd>>,
+    pub fds: io::Result<Vec<OwnedFd>>,
     /// How long those that are new took.
-    pub(crate) nanos: u64,
+    pub nanos: u64,
 }
 
 /// What a backend has to tell.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub enum Event {
     Results(Results),
     Failed {
         id: EnvelopeId,
@@ -97,6 +115,12 @@ pub(crate) enum Event {
         opened: bool,
         death: Arc<WorkerStatus>,
     },
+    /// So many elements, of which none was begun, are given back to be run elsewhere.
+    GivenBack {
+        id: EnvelopeId,
+        first: u32,
+        count: u32,
+    },
     /// Nothing can be run, and why; `None`: it can again.
     Impossible(Option<String>),
     /// Who works has changed.
@@ -105,16 +129,16 @@ pub(crate) enum Event {
 
 /// How far an envelope is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// How many of its elements have been begun.
-    pub(crate) begun: u32,
+    pub begun: u32,
     /// For how long the last of them has been running.
-    pub(crate) running: Duration,
+    pub running: Duration,
 }
 
 /// How a backend ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shutdown {
+pub enum Shutdown {
     /// Nothing is under way: the workers may leave.
     Drained,
     /// Now, whatever they are doing.
@@ -123,18 +147,18 @@ pub(crate) enum Shutdown {
 
 /// What is known of one worker.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct WorkerInfo {
-    pub(crate) id: u32,
-    pub(crate) name: String,
-    pub(crate) is_ready: bool,
-    pub(crate) has: usize,
-    pub(crate) done: u64,
-    pub(crate) idle: Duration,
-    pub(crate) age: Duration,
+pub struct WorkerInfo {
+    pub id: u32,
+    pub name: String,
+    pub is_ready: bool,
+    pub has: usize,
+    pub done: u64,
+    pub idle: Duration,
+    pub age: Duration,
 }
 
 /// What runs envelopes. Nothing here waits; for events one waits at its [`Door`].
-pub(crate) trait Backend: Send {
+pub trait Backend: Send {
     fn caps(&self) -> Caps;
 
     /// Where it tells that there are events.
@@ -183,9 +207,47 @@ pub(crate) trait Backend: Send {
     /// Lets workers that are not needed go down to the least number, or has so many come as there is work for.
     fn want(&mut self, tasks: usize);
 
+    /// Asks for the end of elements of an envelope that is out of reach for the calls above, of those that are running
+    /// only if `running`; each of them is told of by an event.
+    fn cancel(&mut self, id: EnvelopeId, elements: &[u32], running: bool) {
+        let _ = (id, elements, running);
+    }
+
+    /// What a trip costs, and what is worth one.
+    fn trip(&self) -> Trip {
+        Trip::default()
+    }
+
+    /// Keeps an element that cost too many workers for whoever wants to look at it.
+    fn bury(&mut self, letter: Letter<'_>) {
+        let _ = letter;
+    }
+
     /// Lets the workers leave, or ends them, and waits for that until then; tells whether all are gone.
     fn try_shut_down(&mut self, how: Shutdown, deadline: Option<Instant>) -> bool;
 
     /// Does the same, and kills who is not gone by then.
     fn shut_down(&mut self, how: Shutdown, deadline: Option<Instant>) -> bool;
+}
+
+/// A task that is given up.
+#[derive(Debug)]
+pub struct Letter<'a> {
+    pub runner: &'a [u8],
+    pub function: &'a [u8],
+    pub arguments: &'a [u8],
+    pub error: &'a TaskError,
+}
+
+/// Makes a backend when its pool is built.
+pub trait Start: fmt::Debug + Send {
+    /// What the backend will be able to do.
+    fn caps(&self) -> Caps;
+
+    /// Starts it; `init` makes the state of each worker.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    fn start(self: Box<Self>, init: Option<Init>) -> io::Result<Box<dyn Backend>>;
 }

@@ -1,10 +1,11 @@
 //! What becomes of what a backend tells.
 
-use super::work::{After, Chunk, Given, Part};
+use super::work::{After, Chunk, Code, Given, Part, Work};
 use super::{Engine, MAX_TRIES, SURE};
 use crate::TaskError;
-use crate::backend::{EnvelopeId, Event, Failure, Results};
+use crate::backend::{EnvelopeId, Event, Failure, Letter, Results};
 use crate::death::{Cause, WorkerStatus};
+use std::sync::Arc;
 
 impl Engine {
     /// Does what follows from events.
@@ -20,10 +21,12 @@ impl Engine {
                         }
                     }
                 }
+                Event::GivenBack { id, first, count } => self.given_back(id, first, count, after),
                 Event::Lost { id, begun, opened, death } => self.lost(id, begun, opened, &death, after),
                 Event::Impossible(why) => self.impossible = why,
                 Event::Changed => {
                     self.ids = self.backend.workers().into_iter().map(|worker| worker.id).collect();
+                    self.size.update(&*self.backend, self.ids.len());
                 }
             }
         }
@@ -48,7 +51,7 @@ impl Engine {
         let Some(chunk) = self.chunks.get_mut(&id) else { return };
         chunk.answered = element + 1;
         let Part { work, from, to } = &chunk.part;
-        let work = std::sync::Arc::clone(work);
+        let work = Arc::clone(work);
         let (number, element) = (work.base + u64::from(from + element), from + element);
         if chunk.answered >= to - from {
             self.chunks.remove(&id);
@@ -72,6 +75,11 @@ impl Engine {
                 log("encode the result", &why);
                 TaskError::Encode
             }
+            Failure::Ended(error @ (TaskError::WorkerDied { .. } | TaskError::TimedOut)) => {
+                self.ended(&work, element, error, after);
+                return;
+            }
+            Failure::Ended(error) => error,
         };
         self.recorder.failed();
         let may_retry = matches!(error, TaskError::Panicked { .. });
@@ -85,9 +93,33 @@ impl Engine {
         }
     }
 
+    /// None of these was begun.
+    fn given_back(&mut self, id: EnvelopeId, first: u32, count: u32, after: &mut After) {
+        let Some(chunk) = self.chunks.get_mut(&id) else { return };
+        let end = (first + count).min(chunk.part.len());
+        chunk.answered = end;
+        let asked = chunk.asked.range(first..end).copied().collect::<Vec<u32>>();
+        let Part { work, from, to } = chunk.part.clone();
+        if end >= to - from {
+            self.chunks.remove(&id);
+        }
+        let mut until = end;
+        for element in asked.into_iter().rev() {
+            let (work, number) = (Arc::clone(&work), work.base + u64::from(from + element));
+            self.queue.push_first(Part {
+                work: Arc::clone(&work),
+                from: from + element + 1,
+                to: from + until,
+            });
+            work.sink.failed(number, TaskError::Cancelled, after);
+            until = element;
+        }
+        self.queue.push_first(Part { work, from: from + first, to: from + until });
+    }
+
     /// Of what a dead worker had, one element had been begun; the others go to others.
     fn lost(&mut self, id: EnvelopeId, begun: u32, opened: bool, death: &WorkerStatus, after: &mut After) {
-        let Some(Chunk { part, answered, ended }) = self.chunks.remove(&id) else { return };
+        let Some(Chunk { part, answered, ended, .. }) = self.chunks.remove(&id) else { return };
         let begun = begun.clamp(answered, part.len());
         let rest = Part { from: part.from + begun, ..part.clone() };
         if begun > answered {
@@ -104,11 +136,7 @@ impl Engine {
             return;
         }
         for element in (rest.from + 1..rest.to).rev() {
-            self.queue.push_first(Part {
-                work: std::sync::Arc::clone(&part.work),
-                from: element,
-                to: element + 1,
-            });
+            self.queue.push_first(Part { work: Arc::clone(&part.work), from: element, to: element + 1 });
         }
         let mut first = part.work.single(rest.from);
         // Who is killed by somebody else hardly died of it.
@@ -129,20 +157,29 @@ impl Engine {
         death: &WorkerStatus,
         after: &mut After,
     ) {
-        let number = part.number(element);
         let error = match ended {
             Some((_, error)) => error,
             None => TaskError::WorkerDied { status: *death },
         };
+        self.ended(&part.work, part.from + element, error, after);
+    }
+
+    /// An element cost a worker: it is tried again, or given up.
+    fn ended(&mut self, work: &Arc<Work>, element: u32, error: TaskError, after: &mut After) {
         self.recorder.failed();
-        let options = part.work.options.as_ref();
-        let mut again = part.work.single(part.from + element);
+        let mut again = work.single(element);
         again.attempts += 1;
         again.kills += 1;
-        let retries = options.map_or(0, |options| options.retries);
+        let retries = work.options.as_ref().map_or(0, |options| options.retries);
         let is_final = error == TaskError::Cancelled || again.attempts > retries;
-        if is_final || again.kills >= self.max_kills {
-            part.work.sink.failed(number, error, after);
+        let is_deadly = again.kills >= self.max_kills;
+        if is_final || is_deadly {
+            if is_deadly && error != TaskError::Cancelled {
+                let Code { runner, function, .. } = &*work.code;
+                let arguments = work.arguments(element, element + 1);
+                self.backend.bury(Letter { runner, function, arguments, error: &error });
+            }
+            work.sink.failed(work.base + u64::from(element), error, after);
         } else {
             self.queue.push(Part::whole(again));
         }

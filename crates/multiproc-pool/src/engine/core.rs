@@ -1,7 +1,7 @@
 //! What pool, results and iterators share: where work is handed in, and how one waits for what comes of it.
 
 use super::work::{After, Sink, Work};
-use super::{Engine, supervisor};
+use super::{Engine, Size, supervisor};
 use crate::TaskError;
 use crate::backend::{Backend, Door, Seen, Shutdown};
 use crate::inbox::Inbox;
@@ -54,8 +54,8 @@ pub(crate) struct Core {
     spin: Spin,
     /// The process that made it: a fork has none of its threads.
     owner: u64,
-    /// How many workers there are to be at most.
-    pub(crate) workers: usize,
+    /// How many workers there are, or are to be at most.
+    pub(crate) size: Arc<Size>,
     /// When the supervisor wakes by itself, in nanoseconds since the start.
     pub(crate) wakes_at: AtomicU64,
     pub(crate) start: Instant,
@@ -70,16 +70,17 @@ impl Core {
     /// Starts a supervisor for `backend`.
     pub(crate) fn start(backend: Box<dyn Backend>, workers: usize, max_kills: u32) -> io::Result<Arc<Core>> {
         let door = Arc::clone(backend.door());
+        let size = Arc::new(Size::new(workers, backend.trip()));
         let core = Arc::new(Core {
             inbox: Mutex::new(Inbox::default()),
-            engine: Mutex::new(Engine::new(backend, max_kills)),
+            engine: Mutex::new(Engine::new(backend, max_kills, Arc::clone(&size))),
             door,
             end: PoolEnd::default(),
             callbacks: Mutex::default(),
             collecting: AtomicBool::new(false),
             spin: Spin::new(),
             owner: ids::process_id(),
-            workers,
+            size,
             wakes_at: AtomicU64::new(0),
             start: Instant::now(),
         });
@@ -304,6 +305,6 @@ impl Drop for Collecting<'_> {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("workers", &self.workers).field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("Core").field("size", &self.size).field("end", &self.end).finish_non_exhaustive()
     }
 }

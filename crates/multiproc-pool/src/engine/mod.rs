@@ -8,10 +8,12 @@ mod collect;
 mod core;
 mod pace;
 mod queue;
+mod size;
 mod supervisor;
 mod work;
 
 pub(crate) use core::{Core, Ending};
+pub(crate) use size::Size;
 pub(crate) use work::{After, Code, Given, Part, Sink, Work};
 
 use crate::TaskError;
@@ -20,7 +22,7 @@ use crate::options::TaskOptions;
 use crate::stats::Recorder;
 use pace::Paces;
 use queue::Queue;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use work::Chunk;
@@ -54,12 +56,19 @@ pub(crate) struct Engine {
     events: Vec<crate::backend::Event>,
     /// No more is handed out.
     pub(crate) is_over: bool,
+    /// What this backend cannot take.
+    refused: Vec<Part>,
+    carries_handles: bool,
+    pub(crate) size: Arc<Size>,
 }
 
 impl Engine {
-    pub(crate) fn new(backend: Box<dyn Backend>, max_kills: u32) -> Engine {
+    pub(crate) fn new(backend: Box<dyn Backend>, max_kills: u32, size: Arc<Size>) -> Engine {
         let ids = backend.workers().into_iter().map(|worker| worker.id).collect();
         Engine {
+            carries_handles: backend.caps().carries_handles,
+            size,
+            refused: Vec::new(),
             backend,
             queue: Queue::default(),
             chunks: HashMap::new(),
@@ -102,6 +111,10 @@ impl Engine {
     }
 
     pub(crate) fn push(&mut self, work: Work) {
+        if !work.fds.is_empty() && !self.carries_handles {
+            self.refused.push(Part::whole(work));
+            return;
+        }
         self.queue.push(Part::whole(work));
     }
 
@@ -140,13 +153,19 @@ impl Engine {
             }
             return;
         }
+        for part in std::mem::take(&mut self.refused) {
+            let message = "it holds handles (files, connections, shared memory), which live on one machine: \
+                           send what is in them, or the name of a file that all hosts see";
+            fail_all(&part, &TaskError::Unsupported { message: message.to_owned() }, after);
+        }
         if self.queue.is_empty() {
             return;
         }
         self.backend.want(self.queue.elements());
+        let trip = self.backend.trip();
         while let Some(part) = self.queue.pop() {
             let pace = self.paces.of(part.work.code.key);
-            if self.backend.credit(pace.as_ref().map(|pace| pace.chunk_time())) == 0 {
+            if self.backend.credit(pace.as_ref().map(|pace| pace.chunk_time(trip))) == 0 {
                 self.queue.push_first(part);
                 break;
             }
@@ -155,7 +174,7 @@ impl Engine {
                 1
             } else if part.work.is_divisible {
                 // What is not known goes one by one.
-                pace.map_or(1, |pace| pace.size(part.len() as usize + self.queue.elements(), workers))
+                pace.map_or(1, |pace| pace.size(part.len() as usize + self.queue.elements(), workers, trip))
             } else {
                 // Who has put it together knew what is good for it.
                 part.len()
@@ -181,6 +200,11 @@ impl Engine {
             fds: &work.fds,
             framed: work.framed,
             timed: timeout.is_some(),
+            ends: work.ends.get(from as usize..until as usize).unwrap_or_default(),
+            start: work.start_of(from),
+            timeout,
+            grace: work.options.as_ref().map_or(TaskOptions::GRACE, |options| options.grace),
+            attempt: work.attempts,
         };
         let is_over = match self.backend.submit(&envelope) {
             Ok(()) => {
@@ -195,7 +219,7 @@ impl Engine {
                 let at = now + PATIENCE;
                 self.look_at = Some(self.look_at.map_or(at, |before| before.min(at)));
                 let part = Part { work: Arc::clone(&work), from, to: until };
-                self.chunks.insert(id, Chunk { part, answered: 0, ended: None });
+                self.chunks.insert(id, Chunk { part, answered: 0, ended: None, asked: BTreeSet::new() });
                 false
             }
             Err(Refusal::Busy) => {
@@ -290,6 +314,7 @@ impl Engine {
         running: bool,
         after: &mut After,
     ) -> bool {
+        let is_distant = self.backend.caps().is_distant;
         // What workers have and have not begun comes back into the queue.
         let theirs: Vec<EnvelopeId> =
             self.chunks.iter().filter(|(_, chunk)| chunk.part.is_of(sink)).map(|(id, _)| *id).collect();
@@ -297,7 +322,7 @@ impl Engine {
             let is_one = self.chunks.get(id).is_some_and(|chunk| {
                 (chunk.answered..chunk.part.len()).any(|element| is_meant(chunk.part.number(element)))
             });
-            if is_one {
+            if is_one && !is_distant {
                 self.take_back(*id);
             }
         }
@@ -306,6 +331,13 @@ impl Engine {
             sink.failed(*number, TaskError::Cancelled, after);
         }
         let mut any = !removed.is_empty();
+        if is_distant {
+            for id in theirs {
+                any |= self.ask_back(id, is_meant, running);
+            }
+            self.hand_out(after);
+            return any;
+        }
         for id in theirs.into_iter().filter(|_| running) {
             let Some(chunk) = self.chunks.get(&id).filter(|chunk| chunk.ended.is_none()) else { continue };
             let last = chunk.part.len().saturating_sub(1);
@@ -321,11 +353,28 @@ impl Engine {
         any
     }
 
+    /// Asks for the end of elements that are out of reach; tells whether there are any that were not asked for before.
+    fn ask_back(&mut self, id: EnvelopeId, is_meant: impl Fn(u64) -> bool, running: bool) -> bool {
+        let Some(chunk) = self.chunks.get_mut(&id) else { return false };
+        let meant: Vec<u32> = (chunk.answered..chunk.part.len())
+            .filter(|element| is_meant(chunk.part.number(*element)) && chunk.asked.insert(*element))
+            .collect();
+        if !meant.is_empty() {
+            self.backend.cancel(id, &meant, running);
+        }
+        !meant.is_empty()
+    }
+
     /// Cancels all that no worker has begun.
     pub(crate) fn cancel_queued(&mut self, after: &mut After) {
         let ids: Vec<EnvelopeId> = self.chunks.keys().copied().collect();
+        let is_distant = self.backend.caps().is_distant;
         for id in ids {
-            self.take_back(id);
+            if is_distant {
+                self.ask_back(id, |_| true, false);
+            } else {
+                self.take_back(id);
+            }
         }
         for part in self.queue.drain() {
             fail_all(&part, &TaskError::Cancelled, after);

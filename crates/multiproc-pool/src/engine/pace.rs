@@ -1,11 +1,9 @@
 //! How long a function takes, learned from each result, and how many elements are worth one trip.
 
+use crate::backend::Trip;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Work that is worth a trip to a worker, and what a trip must at least be worth where others wait.
-const CHUNK: Duration = Duration::from_micros(250);
-const LEAST: Duration = Duration::from_micros(30);
 /// The most elements in one chunk.
 pub(crate) const MOST: u32 = 4096;
 /// Functions whose pace is known.
@@ -19,16 +17,16 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// How many elements are to be sent together, where so many wait for so many workers.
-    pub(crate) fn size(&self, waiting: usize, workers: u32) -> u32 {
+    pub(crate) fn size(&self, waiting: usize, workers: u32, trip: Trip) -> u32 {
         let fit = |time: Duration| (time.as_nanos() / self.element.as_nanos().max(1)) as usize;
         let fair = waiting / (2 * workers as usize);
-        let size = fair.max(fit(LEAST)).min(fit(CHUNK)).clamp(1, MOST as usize);
+        let size = fair.max(fit(trip.least)).min(fit(trip.enough)).clamp(1, MOST as usize);
         u32::try_from(size).unwrap_or(MOST)
     }
 
     /// How long such a chunk takes.
-    pub(crate) fn chunk_time(&self) -> Duration {
-        self.element.max(LEAST)
+    pub(crate) fn chunk_time(&self, trip: Trip) -> Duration {
+        self.element.max(trip.least)
     }
 }
 

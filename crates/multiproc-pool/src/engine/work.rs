@@ -2,6 +2,7 @@
 
 use crate::TaskError;
 use crate::options::TaskOptions;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -141,4 +142,6 @@ pub(crate) struct Chunk {
     pub(crate) answered: u32,
     /// The element whose time is up, or that is cancelled, and what that is called.
     pub(crate) ended: Option<(u32, TaskError)>,
+    /// Elements whose end was asked for where that takes its time.
+    pub(crate) asked: BTreeSet<u32>,
 }

@@ -12,7 +12,8 @@ mod recycle;
 mod start;
 mod worker;
 
-pub(crate) use options::{Init, LocalOptions, WorkerKind};
+pub use options::Init;
+pub(crate) use options::{LocalOptions, WorkerKind};
 
 use super::{Backend, Caps, Door, Envelope, EnvelopeId, Event, Progress, Refusal, Shutdown, WorkerInfo};
 use multiproc_core::sys::{barrier, process};
@@ -87,6 +88,8 @@ impl Local {
             limits: is_process,
             elastic: true,
             carries_handles: true,
+            recycles: true,
+            is_distant: false,
         }
     }
 

@@ -13,10 +13,10 @@ pub(crate) enum WorkerKind {
 
 /// What makes a worker's state.
 #[derive(Debug)]
-pub(crate) struct Init {
-    pub(crate) runner: Vec<u8>,
-    pub(crate) function: Vec<u8>,
-    pub(crate) arguments: Encoded,
+pub struct Init {
+    pub runner: Vec<u8>,
+    pub function: Vec<u8>,
+    pub arguments: Encoded,
 }
 
 /// How workers are made, and when they go.

@@ -108,6 +108,11 @@ impl Local {
             // Says that there is no state to be made.
             framed: init.is_none(),
             timed: false,
+            ends: &[],
+            start: 0,
+            timeout: None,
+            grace: Duration::ZERO,
+            attempt: 0,
         };
         worker
             .submit(&envelope)
