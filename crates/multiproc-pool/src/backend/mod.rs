@@ -76,8 +76,6 @@ pub enum Failure {
     NotDecoded(String),
     /// The result could not be encoded.
     NotEncoded(String),
-    /// It was taken back when it was about to be begun.
-    Skipped,
     /// It came to an end elsewhere, where a pool has named it already.
     Ended(TaskError),
 }

@@ -58,10 +58,6 @@ impl Engine {
         }
         let log = |what: &str, why: &str| tracing::error!(target: "multiproc::pool", why, "cannot {what} of a task");
         let error = match failure {
-            Failure::Skipped => {
-                self.queue.push_first(Part { work, from: element, to: element + 1 });
-                return;
-            }
             Failure::Panicked(panic) => TaskError::Panicked {
                 message: panic.message,
                 location: panic.location,
@@ -98,6 +94,10 @@ impl Engine {
         let Some(chunk) = self.chunks.get_mut(&id) else { return };
         let end = (first + count).min(chunk.part.len());
         chunk.answered = end;
+        if let Some((element, TaskError::Cancelled)) = chunk.ended {
+            // It was cancelled as one that runs, and never will.
+            chunk.asked.insert(element);
+        }
         let asked = chunk.asked.range(first..end).copied().collect::<Vec<u32>>();
         let Part { work, from, to } = chunk.part.clone();
         if end >= to - from {
