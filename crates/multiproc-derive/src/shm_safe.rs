@@ -51,7 +51,7 @@ fn implement(input: &DeriveInput, default_crate: &Path) -> Result<TokenStream> {
     let parameters = generics.params.iter().map(|param| mix_in(param, &krate));
 
     let members: Vec<Member> = fields.members().collect();
-    let names = members.iter().map(|member| member.to_token_stream().to_string());
+    let names: Vec<String> = members.iter().map(|member| member.to_token_stream().to_string()).collect();
     let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
     let padding = format!(
         "`{shown}` has padding between its fields or behind them: reorder them, or fill the gaps with named fields"
@@ -85,6 +85,15 @@ fn implement(input: &DeriveInput, default_crate: &Path) -> Result<TokenStream> {
                 ::core::assert!(!::core::mem::needs_drop::<Self>(), #drop);
                 #krate::layout::finish::<Self>(hash)
             };
+            const PARTS: &'static [#krate::layout::Part] = &[
+                #(
+                    #krate::layout::Part::Field(
+                        #names,
+                        ::core::mem::offset_of!(Self, #members),
+                        <#types as #krate::ShmSafe>::PARTS,
+                    ),
+                )*
+            ];
         }
         #check_now
     })

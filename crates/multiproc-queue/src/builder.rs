@@ -19,12 +19,13 @@ const NAMED_BYTES: u64 = 64 << 20;
 pub struct Builder<T> {
     capacity: usize,
     max_bytes: Option<u64>,
+    flavour: &'static str,
     marker: PhantomData<fn() -> T>,
 }
 
 impl<T: Message> Builder<T> {
     pub(crate) fn new() -> Builder<T> {
-        Builder { capacity: UNBOUNDED, max_bytes: None, marker: PhantomData }
+        Builder { capacity: UNBOUNDED, max_bytes: None, flavour: "queue", marker: PhantomData }
     }
 
     /// How many messages there may be in it, at most 2,147,483,648; without this as many as there is memory for.
@@ -39,6 +40,15 @@ impl<T: Message> Builder<T> {
         Builder { max_bytes: Some(bytes), ..self }
     }
 
+    /// What it is to be called where it is looked at.
+    pub(crate) fn flavour(self, flavour: &'static str) -> Builder<T> {
+        Builder { flavour, ..self }
+    }
+
+    fn about(&self) -> String {
+        format!("{}\n{}\n", self.flavour, std::any::type_name::<T>())
+    }
+
     /// Creates a queue that lives as long as any handle.
     ///
     /// # Errors
@@ -46,7 +56,7 @@ impl<T: Message> Builder<T> {
     /// A capacity of 0 or beyond the limit; no memory or no descriptor left.
     pub fn create(self) -> io::Result<Queue<T>> {
         let numbers = self.numbers(u64::MAX)?;
-        let ring = attach(Arena::anonymous(fingerprint::<T>(), numbers)?)?;
+        let ring = attach(Arena::anonymous(fingerprint::<T>(), numbers, &self.about())?)?;
         ring.prepare().map_err(|error| error.0)?;
         Ok(Queue::of(ring, Some(Depot::new()?)))
     }
@@ -61,8 +71,8 @@ impl<T: Message> Builder<T> {
         let failed = |source| ShmError::of_io("create", format!("queue {:?}", name.as_str()), source);
         let numbers = self.numbers(NAMED_BYTES).map_err(failed)?;
         let directory = Directory::of_user()?;
-        let ring =
-            attach(Arena::nameless(&directory, &name, fingerprint::<T>(), numbers)?).map_err(failed)?;
+        let ring = attach(Arena::nameless(&directory, &name, fingerprint::<T>(), numbers, &self.about())?)
+            .map_err(failed)?;
         ring.prepare().map_err(|error| failed(error.0))?;
         ring.memory().publish(&directory, &name)?;
         Ok(Queue::of(ring, None))
@@ -97,12 +107,17 @@ pub(crate) fn fingerprint<T>() -> u64 {
 
 /// The ring in an arena, if its numbers are those of one.
 pub(crate) fn attach(arena: Arena<Control>) -> io::Result<Ring<Arena<Control>>> {
-    let [chunk, capacity, max_chunks, ..] = *arena.numbers();
+    let shape = shape_of(arena.numbers()).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "its size is none that a queue can have")
+    })?;
+    Ok(Ring::attach(arena, shape))
+}
+
+/// The shape that an arena's numbers give, if there can be such a queue.
+pub(crate) fn shape_of(numbers: &Numbers) -> Option<Shape> {
+    let [chunk, capacity, max_chunks, ..] = *numbers;
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let shape =
         Shape { capacity: number(capacity), max_chunks: number(max_chunks), chunk_words: number(chunk / 8) };
-    if !shape.is_valid() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "its size is none that a queue can have"));
-    }
-    Ok(Ring::attach(arena, shape))
+    shape.is_valid().then_some(shape)
 }

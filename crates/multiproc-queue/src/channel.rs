@@ -46,7 +46,7 @@ pub(crate) const RECEIVING: u32 = u32::from_le_bytes(*b"chrc");
 /// # std::io::Result::Ok(())
 /// ```
 pub fn channel<T: Message>(capacity: usize) -> io::Result<(Sender<T>, Receiver<T>)> {
-    let queue = Queue::bounded(capacity)?;
+    let queue = Queue::builder().flavour("channel").capacity(capacity).create()?;
     let (reader, writer) = count_pipe()?;
     Ok((Sender::of(queue.clone(), Arc::new(writer)), Receiver::of(queue, Arc::new(reader))))
 }

@@ -85,6 +85,9 @@ pub mod link;
 #[cfg(not(any(loom, multiproc_model)))]
 mod message;
 #[cfg(not(any(loom, multiproc_model)))]
+#[doc(hidden)]
+pub mod peek;
+#[cfg(not(any(loom, multiproc_model)))]
 mod queue;
 #[doc(hidden)]
 pub mod ring;

@@ -115,7 +115,7 @@ impl Link {
     /// No memory or no descriptor left.
     pub fn new(capacity: u32) -> io::Result<Link> {
         let numbers = [CHUNK, u64::from(capacity), u64::from(Position::CHUNKS), u64::MAX, 0, 0];
-        let ring = attach(Arena::anonymous(fingerprint(), numbers)?)?;
+        let ring = attach(Arena::anonymous(fingerprint(), numbers, "link\n")?)?;
         ring.prepare().map_err(|error| error.0)?;
         Ok(Link { ring, depot: Depot::new()? })
     }

@@ -40,7 +40,7 @@ use std::sync::Arc;
 /// # std::io::Result::Ok(())
 /// ```
 pub fn spsc<T: Message>(capacity: usize) -> io::Result<(SpscSender<T>, SpscReceiver<T>)> {
-    let queue = Queue::bounded(capacity)?;
+    let queue = Queue::builder().flavour("spsc").capacity(capacity).create()?;
     let (reader, writer) = count_pipe()?;
     Ok((SpscSender::of(queue.clone(), Arc::new(writer)), SpscReceiver::of(queue, Arc::new(reader))))
 }

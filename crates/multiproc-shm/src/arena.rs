@@ -30,11 +30,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Where the chunks begin.
-const BEGIN: u64 = 4096;
+pub(crate) const BEGIN: u64 = 4096;
 /// Where the numbers are that never change.
-const NUMBERS: u64 = 64;
+pub(crate) const NUMBERS: u64 = 64;
 /// Where the control words begin.
-const CONTROL: usize = 128;
+pub(crate) const CONTROL: usize = 128;
+/// Where the first page ends with a description, for watchers alone.
+pub(crate) const ABOUT: usize = 3840;
 /// How many chunks the first mapping has; each further one has as many as all before it.
 const FIRST: u32 = 4;
 const MAPPINGS: usize = 17;
@@ -64,18 +66,18 @@ pub struct Arena<C> {
 }
 
 impl<C: ShmSafe> Arena<C> {
-    const FITS: () = assert!(CONTROL + size_of::<C>() <= BEGIN as usize && align_of::<C>() <= 128);
+    const FITS: () = assert!(CONTROL + size_of::<C>() <= ABOUT && align_of::<C>() <= 128);
 
     /// Creates an arena without a name and without chunks; `numbers[0]` is the length of a chunk.
     ///
-    /// `fingerprint` tells what is in it from other things.
+    /// `fingerprint` tells what is in it from other things, and `about` tells it to watchers.
     ///
     /// # Errors
     ///
     /// The system's: no memory or no descriptor left.
-    pub fn anonymous(fingerprint: u64, numbers: Numbers) -> io::Result<Arena<C>> {
+    pub fn anonymous(fingerprint: u64, numbers: Numbers, about: &str) -> io::Result<Arena<C>> {
         let fd = create_memfd("multiproc-queue")?;
-        Self::fill(&fd, fingerprint, numbers)?;
+        Self::fill(&fd, fingerprint, numbers, about)?;
         add_seals(&fd, Seals::GROWING)?;
         Self::map(Arc::new(fd), numbers, false)
     }
@@ -90,10 +92,11 @@ impl<C: ShmSafe> Arena<C> {
         name: &Name,
         fingerprint: u64,
         numbers: Numbers,
+        about: &str,
     ) -> Result<Arena<C>, ShmError> {
         let failed = |source| ShmError::io("create", shown(name), source);
         let fd = directory.nameless_file().map_err(failed)?;
-        Self::fill(&fd, fingerprint, numbers).map_err(failed)?;
+        Self::fill(&fd, fingerprint, numbers, about).map_err(failed)?;
         multiproc_core::sys::memory::lock_shared(&fd).map_err(failed)?;
         Self::map(Arc::new(fd), numbers, true).map_err(failed)
     }
@@ -153,13 +156,14 @@ impl<C: ShmSafe> Arena<C> {
         })
     }
 
-    fn fill(fd: &OwnedFd, fingerprint: u64, numbers: Numbers) -> io::Result<()> {
+    fn fill(fd: &OwnedFd, fingerprint: u64, numbers: Numbers, about: &str) -> io::Result<()> {
         allocate(fd, BEGIN)?;
         header::<C>(fingerprint).write_to(fd)?;
         for (at, number) in (NUMBERS..).step_by(8).zip(numbers) {
             write_all_at(fd, &number.to_ne_bytes(), at)?;
         }
-        Ok(())
+        let about = &about[..about.floor_char_boundary(BEGIN as usize - ABOUT)];
+        write_all_at(fd, about.as_bytes(), ABOUT as u64)
     }
 
     fn map(fd: Arc<OwnedFd>, numbers: Numbers, is_named: bool) -> io::Result<Arena<C>> {
@@ -371,7 +375,7 @@ mod tests {
 
     #[test]
     fn it_grows_and_both_ends_see_it() {
-        let arena = Arena::<AtomicU64>::anonymous(7, [4096, 0, 0, 0, 0, 9]).unwrap();
+        let arena = Arena::<AtomicU64>::anonymous(7, [4096, 0, 0, 0, 0, 9], "test").unwrap();
         assert!(arena.chunk(0).is_none());
         for index in [0, 1, 3, 4, 9, 40] {
             arena.allocate(index).unwrap();

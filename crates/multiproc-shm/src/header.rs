@@ -9,8 +9,10 @@
 //!     24      8  length of the payload          "
 //!     32      8  offset of the payload          "
 //!     40      8  id of the PID namespace        "
-//!     48     16  zero                           "
+//!     48      8  length of the description      "
+//!     56      8  zero                           "
 //!     64         payload, at the next multiple of its alignment
+//!                description of the type, behind the payload, for watchers alone
 //! ```
 //!
 //! It is read once, when a process attaches, into a copy of its own; nobody looks at it again.
@@ -24,7 +26,7 @@ use std::os::unix::fs::MetadataExt;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"mproc\0\r\n");
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The payload's largest alignment: mappings begin at page boundaries.
 const MAX_ALIGN: usize = 4096;
@@ -34,12 +36,13 @@ const MAX_ALIGN: usize = 4096;
 pub(crate) struct Header {
     magic: u64,
     version: u32,
-    kind: u32,
+    pub(crate) kind: u32,
     fingerprint: u64,
-    len: u64,
-    offset: u64,
+    pub(crate) len: u64,
+    pub(crate) offset: u64,
     namespace: u64,
-    reserved: [u64; 2],
+    pub(crate) about: u64,
+    reserved: u64,
 }
 
 const _: () = {
@@ -50,7 +53,7 @@ const _: () = {
     assert!(offset_of!(Header, len) == 24);
     assert!(offset_of!(Header, offset) == 32);
     assert!(offset_of!(Header, namespace) == 40);
-    assert!(offset_of!(Header, reserved) == 48);
+    assert!(offset_of!(Header, about) == 48);
 };
 
 /// How a segment's header differs from the one that was expected.
@@ -98,6 +101,16 @@ impl Header {
         size_of::<Header>().next_multiple_of(align_of::<T>())
     }
 
+    /// The same, where a description of that length stands behind the payload.
+    pub(crate) fn with_about(self, len: usize) -> Header {
+        Header { about: len as u64, ..self }
+    }
+
+    /// Where the payload ends and that description begins.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset.saturating_add(self.len)
+    }
+
     fn new<T>(kind: u32, fingerprint: u64, len: u64) -> Header {
         Header {
             magic: MAGIC,
@@ -107,13 +120,14 @@ impl Header {
             len,
             offset: Header::offset_of_payload::<T>() as u64,
             namespace: pid_namespace(),
-            reserved: [0; 2],
+            about: 0,
+            reserved: 0,
         }
     }
 
     /// The length of the whole segment.
     pub(crate) fn total(&self) -> u64 {
-        self.offset.saturating_add(self.len)
+        self.end().saturating_add(self.about)
     }
 
     pub(crate) fn write_to(&self, file: impl AsFd) -> io::Result<()> {
@@ -150,11 +164,33 @@ impl Header {
         }
         // With the same type these can differ only by damage.
         if (found.len, found.offset, found.reserved) != (self.len, self.offset, self.reserved)
-            || len != self.total()
+            || found.about > layout::MAX_ABOUT
+            || len != found.total()
         {
             return Err(Mismatch::Length);
         }
         Ok(())
+    }
+}
+
+impl Header {
+    /// Reads what a segment begins with, for a watcher; nothing if that is no header.
+    pub(crate) fn read(file: impl AsFd) -> io::Result<Option<Header>> {
+        let mut bytes = [0; size_of::<Header>()];
+        match read_exact_at(file, &mut bytes, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            other => other?,
+        }
+        let found: Header = zerocopy::transmute!(bytes);
+        Ok((found.magic == MAGIC).then_some(found))
+    }
+
+    pub(crate) fn is_of_this_version(&self) -> bool {
+        self.version == VERSION
+    }
+
+    pub(crate) fn is_of_this_namespace(&self) -> bool {
+        self.namespace == pid_namespace()
     }
 }
 
@@ -178,14 +214,21 @@ mod tests {
             good.compare(&other, len).unwrap_err()
         };
         assert_eq!(differs(|h| h.magic ^= 1), Mismatch::Magic);
-        assert_eq!(differs(|h| h.version += 1), Mismatch::Version { found: 2 });
+        assert_eq!(differs(|h| h.version += 1), Mismatch::Version { found: 3 });
         assert_eq!(differs(|h| h.kind += 1), Mismatch::Type);
         assert_eq!(differs(|h| h.fingerprint ^= 1), Mismatch::Type);
         assert_eq!(differs(|h| h.namespace ^= 1), Mismatch::Namespace);
         assert_eq!(differs(|h| h.len = u64::MAX), Mismatch::Length);
         assert_eq!(differs(|h| h.offset = u64::MAX), Mismatch::Length);
-        assert_eq!(differs(|h| h.reserved[1] = 1), Mismatch::Length);
+        assert_eq!(differs(|h| h.reserved = 1), Mismatch::Length);
+        assert_eq!(differs(|h| h.about = 1), Mismatch::Length);
+        assert_eq!(differs(|h| h.about = u64::MAX), Mismatch::Length);
         assert_eq!(good.compare(&good, len - 1), Err(Mismatch::Length));
+        // What is said about the type is no part of what it must be.
+        let told = good.with_about(40);
+        assert_eq!(good.compare(&told, told.total()), Ok(()));
+        let long = good.with_about(layout::MAX_ABOUT as usize + 1);
+        assert_eq!(good.compare(&long, long.total()), Err(Mismatch::Length));
     }
 
     #[test]

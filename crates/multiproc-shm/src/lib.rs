@@ -56,6 +56,8 @@ mod kind;
 #[doc(hidden)]
 pub mod layout;
 mod named;
+#[doc(hidden)]
+pub mod peek;
 mod pool;
 mod segment;
 mod shared;

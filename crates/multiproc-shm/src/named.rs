@@ -13,7 +13,7 @@ use crate::header::{Header, Mismatch};
 use crate::segment::Segment;
 use multiproc_core::Name;
 use multiproc_core::sys::memory::{
-    Directory, FileInfo, allocate, file_info, lock_shared, try_lock_exclusive, user_id,
+    Directory, FileInfo, allocate, file_info, lock_shared, try_lock_exclusive, user_id, write_all_at,
 };
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,7 +23,12 @@ use std::sync::Arc;
 const MAX_REPLACED: u32 = 10_000;
 
 /// Makes an object that has no name yet; the caller fills it in before it calls [`publish`].
-pub(crate) fn prepare(directory: &Directory, name: &Name, header: &Header) -> Result<Segment, ShmError> {
+pub(crate) fn prepare(
+    directory: &Directory,
+    name: &Name,
+    header: &Header,
+    about: &str,
+) -> Result<Segment, ShmError> {
     let failed = |source| ShmError::io("create", shown(name), source);
     let file = directory.nameless_file().map_err(failed)?;
     allocate(&file, header.total()).map_err(|source| match source.kind() {
@@ -33,6 +38,7 @@ pub(crate) fn prepare(directory: &Directory, name: &Name, header: &Header) -> Re
         _ => failed(source),
     })?;
     header.write_to(&file).map_err(failed)?;
+    write_all_at(&file, about.as_bytes(), header.end()).map_err(failed)?;
     lock_shared(&file).map_err(failed)?;
     let info = file_info(&file).map_err(failed)?;
     Segment::map(Arc::new(file), &info).map_err(failed)

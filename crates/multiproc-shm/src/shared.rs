@@ -9,16 +9,18 @@ use crate::ShmError;
 use crate::ShmSafe;
 use crate::header::Header;
 use crate::kind;
+use crate::layout;
 use crate::named;
 use crate::segment::Segment;
 use multiproc_core::Name;
 use multiproc_core::codec::Carried;
-use multiproc_core::sys::memory::Directory;
+use multiproc_core::sys::memory::{Directory, write_all_at};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// A value in memory that processes share: an [`Arc`] across processes.
@@ -65,8 +67,10 @@ impl<T: ShmSafe> Shared<T> {
     ///
     /// [`io::ErrorKind::OutOfMemory`] if it is larger than what is free, and what the kernel reports.
     pub fn new(value: T) -> io::Result<Self> {
-        let header = Header::of::<T>(kind::SHARED);
+        let about = layout::describe::<T>();
+        let header = Header::of::<T>(kind::SHARED).with_about(about.len());
         let segment = Segment::anonymous("multiproc-shared", header.total(), Some(&header))?;
+        write_all_at(segment.fd(), about.as_bytes(), header.end())?;
         Ok(Shared::with_value(segment, value))
     }
 
@@ -128,8 +132,7 @@ impl<T: ShmSafe> Shared<T> {
     /// Does the same as [`create_named`](Self::create_named) in another directory.
     #[doc(hidden)]
     pub fn create_in(directory: &Directory, name: &Name, value: T) -> Result<Self, ShmError> {
-        let segment = named::prepare(directory, name, &Header::of::<T>(kind::SHARED))?;
-        let shared = Shared::with_value(segment, value);
+        let shared = Shared::prepare(directory, name, value)?;
         named::publish(directory, name, &shared.segment)?;
         Ok(shared)
     }
@@ -148,8 +151,7 @@ impl<T: ShmSafe> Shared<T> {
             other => return other,
         }
         // Made once; linked as often as others create and unlink the name in between.
-        let segment = named::prepare(directory, name, &Header::of::<T>(kind::SHARED))?;
-        let shared = Shared::with_value(segment, value);
+        let shared = Shared::prepare(directory, name, value)?;
         loop {
             match named::publish(directory, name, &shared.segment) {
                 Err(error) if error.is_already_exists() => {}
@@ -174,6 +176,14 @@ impl<T: ShmSafe> Shared<T> {
         this.segment.identity() == other.segment.identity()
     }
 
+    /// Makes a value that has no name yet.
+    fn prepare(directory: &Directory, name: &Name, value: T) -> Result<Self, ShmError> {
+        let about = layout::describe::<T>();
+        let header = Header::of::<T>(kind::SHARED).with_about(about.len());
+        let segment = named::prepare(directory, name, &header, &about)?;
+        Ok(Shared::with_value(segment, value))
+    }
+
     /// Fills in a segment that nobody else can see yet.
     fn with_value(segment: Segment, value: T) -> Self {
         let shared = Self::of(segment);
@@ -183,6 +193,12 @@ impl<T: ShmSafe> Shared<T> {
         shared
     }
 
+    /// The descriptor of its memory.
+    #[doc(hidden)]
+    pub fn descriptor(&self) -> &OwnedFd {
+        self.segment.fd()
+    }
+
     fn of(segment: Segment) -> Self {
         Shared { segment: Arc::new(segment), marker: PhantomData }
     }
@@ -190,7 +206,7 @@ impl<T: ShmSafe> Shared<T> {
     /// The value's address: aligned, and valid for as long as this handle lives.
     ///
     /// Every segment that comes here was made with, or checked against, the header for `T`, so it has
-    /// `offset + size_of::<T>()` bytes.
+    /// `offset + size_of::<T>()` bytes at least.
     #[inline]
     fn pointer(&self) -> *mut T {
         self.segment.as_ptr().wrapping_add(Header::offset_of_payload::<T>()).cast()

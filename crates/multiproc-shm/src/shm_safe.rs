@@ -4,7 +4,7 @@
 //! have no padding, no destructor, no address in them, and every bit pattern is a value.
 #![expect(unsafe_code, reason = "the trait is a promise about bit patterns that the compiler cannot check")]
 
-use crate::layout;
+use crate::layout::{self, Part};
 use std::sync::atomic;
 
 /// A type whose values may live in memory that several processes share.
@@ -53,6 +53,10 @@ use std::sync::atomic;
 pub unsafe trait ShmSafe: Send + Sync + Sized + 'static {
     /// A number that tells this layout from others: equal in every build that may share the memory.
     const LAYOUT: u64;
+
+    /// What watchers know of it; nothing in it is relied on.
+    #[doc(hidden)]
+    const PARTS: &'static [Part] = &[];
 }
 
 macro_rules! leaves {
@@ -72,4 +76,5 @@ leaves!(atomic::AtomicI8, atomic::AtomicI16, atomic::AtomicI32, atomic::AtomicI6
 // SAFETY: an array is its elements side by side, and these keep the promise.
 unsafe impl<T: ShmSafe, const N: usize> ShmSafe for [T; N] {
     const LAYOUT: u64 = layout::finish::<Self>(layout::field(layout::start("[]"), "element", T::LAYOUT, N));
+    const PARTS: &'static [Part] = &[Part::Elements(N, size_of::<T>(), T::PARTS)];
 }

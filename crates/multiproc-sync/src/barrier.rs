@@ -10,11 +10,17 @@
 //! place of another generation is free. The kernel watches the bell for whoever waits; when one dies the others hear
 //! it, find its place, and break the barrier.
 
+#[cfg(not(any(loom, multiproc_model)))]
+use crate::peek::{Id, Look, State};
 use crate::raw::{Entered, Monitor, looks};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{GuardedU32, GuardedU64, Ordering};
 use multiproc_core::sync::thread;
+#[cfg(not(any(loom, multiproc_model)))]
+use multiproc_shm::peek as shm;
 use std::fmt;
+#[cfg(not(any(loom, multiproc_model)))]
+use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
 /// How many parties have a place, in which their death is seen.
@@ -137,6 +143,25 @@ impl Number {
             ago @ 1..=ENDINGS => self.endings >> (ago - 1) & 1 == 1,
             _ => self.endings != 0,
         }
+    }
+}
+
+#[cfg(not(any(loom, multiproc_model)))]
+impl Barrier {
+    /// What a watcher sees in a copy.
+    pub(crate) fn look(bytes: &[u8]) -> Look {
+        let (value, is_waited_for) =
+            Monitor::seen(bytes.get(offset_of!(Barrier, monitor)..).unwrap_or_default());
+        let number = Number::of(value);
+        let this = u64::from(number.generation) + 1;
+        let waiting = |place: usize| {
+            let at = offset_of!(Barrier, places) + place * size_of::<Place>();
+            let is_here = number.arrived > 0 && shm::word(bytes, at + offset_of!(Place, generation)) == this;
+            is_here.then(|| Id(shm::word(bytes, at + offset_of!(Place, thread))))
+        };
+        let parties = shm::half(bytes, offset_of!(Barrier, parties));
+        let state = if number.is_broken { State::Broken } else { State::Parties(number.arrived, parties) };
+        Look { waiters: (0..PLACES).filter_map(waiting).collect(), is_waited_for, ..Look::new(state) }
     }
 }
 

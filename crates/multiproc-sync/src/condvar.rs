@@ -24,12 +24,18 @@
 //! nobody in the list waits: too early perhaps, never too late.
 
 use crate::mutex::{LockError, MutexGuard};
+#[cfg(not(any(loom, multiproc_model)))]
+use crate::peek::{Id, Look, State};
 use crate::raw::{Entered, Monitor, looks};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{GuardedU64, Ordering};
 use multiproc_core::sync::thread;
+#[cfg(not(any(loom, multiproc_model)))]
+use multiproc_shm::peek as shm;
 use std::cell::Cell;
 use std::fmt;
+#[cfg(not(any(loom, multiproc_model)))]
+use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
 /// How many waiters have a place of their own.
@@ -135,6 +141,24 @@ impl Place {
         // Relaxed, in all of this file: the list belongs to the owner of the monitor's lock.
         let ticket = self.ticket.load(Ordering::Relaxed).checked_sub(1)? as u32;
         is_before(ticket, number.next).then_some(ticket)
+    }
+}
+
+#[cfg(not(any(loom, multiproc_model)))]
+impl Condvar {
+    /// What a watcher sees in a copy.
+    pub(crate) fn look(bytes: &[u8]) -> Look {
+        let (value, is_waited_for) =
+            Monitor::seen(bytes.get(offset_of!(Condvar, monitor)..).unwrap_or_default());
+        let number = Number::of(value);
+        let waiting = |place: usize| {
+            let at = offset_of!(Condvar, places) + place * size_of::<Place>();
+            let ticket = shm::word(bytes, at + offset_of!(Place, ticket)).checked_sub(1)? as u32;
+            let waits = is_before(ticket, number.next) && !is_before(ticket, number.granted);
+            waits.then(|| Id(shm::word(bytes, at + offset_of!(Place, thread))))
+        };
+        let waiters: Vec<Id> = (0..PLACES).filter_map(waiting).collect();
+        Look { waiters: waiters.clone(), is_waited_for, ..Look::new(State::Waiting(waiters.len() as u32)) }
     }
 }
 

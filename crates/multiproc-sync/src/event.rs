@@ -1,3 +1,5 @@
+#[cfg(not(any(loom, multiproc_model)))]
+use crate::peek::{Look, State};
 use multiproc_core::Deadline;
 use multiproc_core::sync::Patience;
 use multiproc_core::sync::atomic::{AtomicU32, Ordering, fence};
@@ -190,6 +192,15 @@ impl Event {
 
     fn futex(&self) -> Futex<'_> {
         (&self.word).into()
+    }
+}
+
+#[cfg(not(any(loom, multiproc_model)))]
+impl Event {
+    /// What a watcher sees in a copy.
+    pub(crate) fn look(bytes: &[u8]) -> Look {
+        let word = multiproc_shm::peek::half(bytes, std::mem::offset_of!(Event, word));
+        Look { is_waited_for: word & (SET | SLEEPERS) == SLEEPERS, ..Look::new(State::Set(word & SET != 0)) }
     }
 }
 

@@ -72,6 +72,9 @@ mod error;
 mod event;
 #[cfg(not(loom))]
 mod mutex;
+#[cfg(not(any(loom, multiproc_model)))]
+#[doc(hidden)]
+pub mod peek;
 #[cfg(not(loom))]
 mod poison;
 #[cfg(not(loom))]

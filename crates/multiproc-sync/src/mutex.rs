@@ -8,13 +8,19 @@
 #![expect(unsafe_code, reason = "the value is behind a lock that the compiler does not know")]
 
 use crate::error::{AcquireError, OnThisThread, Recover, Refused};
+#[cfg(not(any(loom, multiproc_model)))]
+use crate::peek::{self, Look, State};
 use crate::poison::Poison;
 use crate::raw::Lock;
 use multiproc_core::Deadline;
 use multiproc_shm::ShmSafe;
+#[cfg(not(any(loom, multiproc_model)))]
+use multiproc_shm::peek as shm;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
+#[cfg(not(any(loom, multiproc_model)))]
+use std::mem::offset_of;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
@@ -197,6 +203,15 @@ impl<T> Drop for MutexGuard<'_, T> {
         // A forked child's copy of its parent's guard is none.
         self.mutex.poison.end(|| self.mutex.lock.is_mine());
         self.mutex.lock.unlock_long();
+    }
+}
+
+#[cfg(not(any(loom, multiproc_model)))]
+impl<T> Mutex<T> {
+    /// What a watcher sees in a copy.
+    pub(crate) fn look(bytes: &[u8]) -> Look {
+        let word = shm::word(bytes, offset_of!(Self, lock));
+        peek::owned(word, shm::half(bytes, offset_of!(Self, poison)), State::Held(1))
     }
 }
 

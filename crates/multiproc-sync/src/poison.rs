@@ -52,6 +52,16 @@ impl Poison {
         }
     }
 
+    /// What its word in a copy tells a watcher.
+    #[cfg(not(any(loom, multiproc_model)))]
+    pub(crate) fn seen(word: u32) -> Option<crate::peek::State> {
+        match word & !AMID {
+            0 => None,
+            PANICKED => Some(crate::peek::State::Panicked),
+            _ => Some(crate::peek::State::OwnerDied),
+        }
+    }
+
     pub(crate) fn heal(&self) {
         self.0.store(self.0.load(Ordering::Relaxed) & AMID, Ordering::Relaxed);
     }

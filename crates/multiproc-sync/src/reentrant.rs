@@ -1,11 +1,17 @@
 use crate::error::{AcquireError, OnThisThread, Recover, Refused};
+#[cfg(not(any(loom, multiproc_model)))]
+use crate::peek::{self, Look, State};
 use crate::poison::{Began, Cause, Poison};
 use crate::raw::{Acquired, Lock};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU32, Ordering};
 use multiproc_shm::ShmSafe;
+#[cfg(not(any(loom, multiproc_model)))]
+use multiproc_shm::peek as shm;
 use std::fmt;
 use std::marker::PhantomData;
+#[cfg(not(any(loom, multiproc_model)))]
+use std::mem::offset_of;
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
@@ -197,6 +203,16 @@ impl<T> Drop for ReentrantMutexGuard<'_, T> {
         if depth == 0 {
             mutex.lock.unlock_long();
         }
+    }
+}
+
+#[cfg(not(any(loom, multiproc_model)))]
+impl<T> ReentrantMutex<T> {
+    /// What a watcher sees in a copy.
+    pub(crate) fn look(bytes: &[u8]) -> Look {
+        let word = shm::word(bytes, offset_of!(Self, lock));
+        let depth = shm::half(bytes, offset_of!(Self, depth)).max(1);
+        peek::owned(word, shm::half(bytes, offset_of!(Self, poison)), State::Held(depth))
     }
 }
 

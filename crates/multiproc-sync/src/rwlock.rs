@@ -8,14 +8,20 @@
 #![expect(unsafe_code, reason = "the value is behind a lock that the compiler does not know")]
 
 use crate::error::{AcquireError, OnThisThread, Recover, Refused};
+#[cfg(not(any(loom, multiproc_model)))]
+use crate::peek::{self, Look, State};
 use crate::poison::{Began, Cause, Poison};
 use crate::raw::{Acquired, Lock, Permits, Taken, looks};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{AtomicU32, Ordering};
 use multiproc_shm::ShmSafe;
+#[cfg(not(any(loom, multiproc_model)))]
+use multiproc_shm::peek as shm;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
+#[cfg(not(any(loom, multiproc_model)))]
+use std::mem::offset_of;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
@@ -377,6 +383,33 @@ impl<T> Drop for RwLockWriteGuard<'_, T> {
             self.lock.poison.mark(Cause::Panicked);
         }
         self.lock.leave();
+    }
+}
+
+#[cfg(not(any(loom, multiproc_model)))]
+impl<T> RwLock<T> {
+    /// What a watcher sees in a copy.
+    pub(crate) fn look(bytes: &[u8]) -> Look {
+        let gate = peek::owned(
+            shm::word(bytes, offset_of!(Self, gate)),
+            shm::half(bytes, offset_of!(Self, poison)),
+            State::Writing,
+        );
+        let writer = shm::half(bytes, offset_of!(Self, writer));
+        let readers = Permits::look(bytes.get(offset_of!(Self, readers)..).unwrap_or_default(), |taken| {
+            let count = taken.max(0).unsigned_abs();
+            if writer == WAITING { State::Draining(count) } else { State::Reading(count) }
+        });
+        let is_waited_for = gate.is_waited_for || readers.is_waited_for;
+        let is_read = !matches!(readers.state, State::Reading(0) | State::Draining(_));
+        if writer == WAITING || writer != WRITING && is_read {
+            Look { is_waited_for, ..readers }
+        } else if writer == WRITING || gate.state != State::Writing {
+            Look { is_waited_for, ..gate }
+        } else {
+            // Somebody is between two of its steps.
+            Look { is_waited_for, ..Look::new(State::Free) }
+        }
     }
 }
 

@@ -1,4 +1,6 @@
 use crate::error::OnThisThread;
+#[cfg(not(any(loom, multiproc_model)))]
+use crate::peek::{Look, State};
 use crate::raw::{Permits, Taken};
 use multiproc_core::Deadline;
 use std::fmt;
@@ -77,6 +79,18 @@ pub struct Permit<'a> {
 )]
 pub struct ReleaseError {
     initial: u32,
+}
+
+#[cfg(not(any(loom, multiproc_model)))]
+impl Semaphore {
+    /// What a watcher sees in a copy; a bounded one is the same.
+    pub(crate) fn look(bytes: &[u8]) -> Look {
+        use std::mem::offset_of;
+        let initial = multiproc_shm::peek::half(bytes, offset_of!(Semaphore, initial));
+        Permits::look(bytes.get(offset_of!(Semaphore, permits)..).unwrap_or_default(), |taken| {
+            State::Permits(i64::from(initial) - i64::from(taken), initial)
+        })
+    }
 }
 
 impl Semaphore {

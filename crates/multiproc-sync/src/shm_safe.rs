@@ -8,7 +8,8 @@
 
 use crate::raw::{DeathBell, Lock, Monitor, WaitCell};
 use crate::{Barrier, BoundedSemaphore, Condvar, Event, Mutex, ReentrantMutex, RwLock, Semaphore};
-use multiproc_shm::{ShmSafe, layout};
+use multiproc_shm::ShmSafe;
+use multiproc_shm::layout::{self, Part};
 use std::mem::offset_of;
 
 /// What the bytes mean is a protocol; a change of it is a change of this.
@@ -24,26 +25,35 @@ const fn around<T, V: ShmSafe>(name: &str, offset: usize) -> u64 {
 }
 
 macro_rules! plain {
-    ($($name:ident),* $(,)?) => { $(
+    ($($name:ident $(is $what:literal)?),* $(,)?) => { $(
         // SAFETY: see the head of this file.
         unsafe impl ShmSafe for $name {
             const LAYOUT: u64 = plain::<Self>(concat!("multiproc_sync::", stringify!($name)));
+            const PARTS: &'static [Part] = &[$(Part::Is($what))?];
         }
     )* };
 }
 
 macro_rules! around {
-    ($($name:ident),* $(,)?) => { $(
+    ($($name:ident is $what:literal),* $(,)?) => { $(
         // SAFETY: see the head of this file.
         unsafe impl<T: ShmSafe> ShmSafe for $name<T> {
             const LAYOUT: u64 = around::<Self, T>(
                 concat!("multiproc_sync::", stringify!($name)),
                 offset_of!(Self, value),
             );
+            const PARTS: &'static [Part] =
+                &[Part::Is($what), Part::Field("", offset_of!(Self, value), T::PARTS)];
         }
     )* };
 }
 
-plain!(Barrier, BoundedSemaphore, Condvar, Event, Semaphore);
+plain!(
+    Barrier is "barrier",
+    BoundedSemaphore is "bounded semaphore",
+    Condvar is "condvar",
+    Event is "event",
+    Semaphore is "semaphore",
+);
 plain!(DeathBell, Lock, Monitor, WaitCell);
-around!(Mutex, ReentrantMutex, RwLock);
+around!(Mutex is "mutex", ReentrantMutex is "reentrant mutex", RwLock is "rwlock");

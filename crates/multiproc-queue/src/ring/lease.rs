@@ -97,6 +97,12 @@ impl Leases {
         owner != FREE && owner != RETURNED
     }
 
+    /// Where a place's owner stands.
+    #[cfg(not(any(loom, multiproc_model)))]
+    pub(super) fn place_of_owner(place: usize) -> usize {
+        std::mem::offset_of!(Leases, owners) + place * size_of::<AtomicU64>()
+    }
+
     fn is_full(&self) -> bool {
         self.find(FREE).is_none()
     }

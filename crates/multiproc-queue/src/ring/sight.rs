@@ -65,10 +65,12 @@ impl Sight {
     /// What it means in a queue of that shape; whatever was seen, the numbers fit together.
     pub fn census(&self, shape: &Shape) -> Census {
         let (put, taken) = (Position::unpack(self.tail.at).count, Position::unpack(self.head.at).count);
+        // A copy may show the head of a moment after the tail's, which had gone on by then: there was about nothing.
+        let between = Some(put.wrapping_sub(taken)).filter(|between| *between <= shape.capacity).unwrap_or(0);
         let returned = usize::try_from(self.returned).unwrap_or(usize::MAX).min(super::LEASES);
         let bytes_taken = self.head.bytes(shape);
         Census {
-            waiting: put.wrapping_sub(taken).min(shape.capacity) as usize + returned,
+            waiting: between as usize + returned,
             capacity: shape.capacity as usize,
             returned,
             leased: self.leased,
@@ -119,5 +121,62 @@ impl Leases {
     /// How many are open.
     fn open(&self) -> usize {
         (0..super::LEASES).filter(|place| Leases::is_open(self.owner(*place))).count()
+    }
+}
+
+#[cfg(not(any(loom, multiproc_model)))]
+mod copy {
+    //! The same in a copy of the words, for watchers.
+
+    use super::{Seat, Sight};
+    use crate::ring::control::{Control, Side};
+    use crate::ring::lease::Leases;
+    use crate::ring::{End, LEASES, Position};
+    use multiproc_shm::peek::word;
+    use multiproc_sync::raw::{DeathBell, WaitCell};
+    use std::io;
+    use std::mem::offset_of;
+
+    impl Sight {
+        /// Looks at a copy of the control words; `turn` reads the turn of a chunk.
+        pub(crate) fn of_copy(control: &[u8], turn: impl Fn(u32) -> io::Result<u64>) -> io::Result<Sight> {
+            let seat = |side: usize| {
+                let (at, is_waited_for) = WaitCell::seen(from(control, side + offset_of!(Side, cell)));
+                io::Result::Ok(Seat { at, turn: turn(Position::unpack(at).chunk)?, is_waited_for })
+            };
+            let owner =
+                |place: usize| word(control, offset_of!(Control, leases) + Leases::place_of_owner(place));
+            Ok(Sight {
+                tail: seat(offset_of!(Control, tail))?,
+                head: seat(offset_of!(Control, head))?,
+                returned: word(control, offset_of!(Control, head) + offset_of!(Side, returned)),
+                leased: (0..LEASES).filter(|place| Leases::is_open(owner(*place))).count(),
+                is_closed: DeathBell::was_closed(from(control, offset_of!(Control, bell))),
+            })
+        }
+
+        /// Tells whether both ends are in the same chunks as in another sight.
+        pub(crate) fn is_near(&self, other: &Sight) -> bool {
+            let chunk = |seat: &Seat| Position::unpack(seat.at).chunk;
+            chunk(&self.tail) == chunk(&other.tail) && chunk(&self.head) == chunk(&other.head)
+        }
+    }
+
+    impl Control {
+        /// Who waits that sleeps on the word at an offset: for the head to move, or for the tail, or for a lock.
+        pub(crate) fn sleeps_for(offset: usize) -> Option<End> {
+            let cell = |side: usize| side + offset_of!(Side, cell)..side + offset_of!(Side, cell) + 8;
+            if cell(offset_of!(Control, head)).contains(&offset) {
+                Some(End::Head)
+            } else if cell(offset_of!(Control, tail)).contains(&offset) {
+                Some(End::Tail)
+            } else {
+                None
+            }
+        }
+    }
+
+    fn from(control: &[u8], at: usize) -> &[u8] {
+        control.get(at..).unwrap_or_default()
     }
 }

@@ -82,6 +82,15 @@ impl DeathBell {
     }
 }
 
+#[cfg(not(any(loom, multiproc_model)))]
+impl DeathBell {
+    /// Tells of a copy whether it was closed.
+    #[must_use]
+    pub fn was_closed(bytes: &[u8]) -> bool {
+        multiproc_shm::peek::half(bytes, std::mem::offset_of!(DeathBell, word)) & CLOSED != 0
+    }
+}
+
 impl Default for DeathBell {
     fn default() -> DeathBell {
         DeathBell::new()

@@ -21,6 +21,8 @@ use multiproc_core::sync::futex::{self, Change, Futex, Wake};
 use multiproc_core::sync::{Patience, thread};
 
 use super::DeathBell;
+#[cfg(not(any(loom, multiproc_model)))]
+use multiproc_shm::peek;
 
 const SLEEPERS: u32 = 1 << 1;
 const ONE: u32 = 1 << 2;
@@ -180,6 +182,17 @@ impl WaitCell {
 
     fn futex(&self) -> Futex<'_> {
         (&self.word).into()
+    }
+}
+
+#[cfg(not(any(loom, multiproc_model)))]
+impl WaitCell {
+    /// What a copy tells a watcher: the number, and whether somebody has gone to sleep since it changed.
+    #[must_use]
+    pub fn seen(bytes: &[u8]) -> (u64, bool) {
+        let word = peek::half(bytes, std::mem::offset_of!(WaitCell, word));
+        let value = std::mem::offset_of!(WaitCell, values) + valid(word) * size_of::<u64>();
+        (peek::word(bytes, value), word & SLEEPERS != 0)
     }
 }
 

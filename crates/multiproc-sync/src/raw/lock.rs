@@ -355,6 +355,16 @@ impl Lock {
     }
 }
 
+#[cfg(not(any(loom, multiproc_model)))]
+impl Lock {
+    /// What its word in a copy tells a watcher: the owner, if it has one, and whether somebody may sleep, and whether
+    /// the last owner died with it.
+    pub(crate) fn seen(word: u64) -> (Option<u64>, bool, bool) {
+        let owner = (word & thread::NUMBER != 0).then_some(word & !(SLEEPERS | DIED));
+        (owner, word & SLEEPERS != 0, owner.is_none() && word & DIED != 0)
+    }
+}
+
 impl Default for Lock {
     fn default() -> Lock {
         Lock::new()

@@ -99,6 +99,14 @@ impl Monitor {
     }
 }
 
+#[cfg(not(any(loom, multiproc_model)))]
+impl Monitor {
+    /// What a copy tells a watcher: the number, and whether somebody may sleep here.
+    pub(crate) fn seen(bytes: &[u8]) -> (u64, bool) {
+        WaitCell::seen(bytes.get(std::mem::offset_of!(Monitor, cell)..).unwrap_or_default())
+    }
+}
+
 impl Entered<'_> {
     /// The number.
     #[inline]

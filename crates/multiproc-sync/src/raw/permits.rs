@@ -24,6 +24,8 @@ use super::{DeathBell, Entered, Monitor, looks};
 use multiproc_core::Deadline;
 use multiproc_core::sync::atomic::{GuardedU64, Ordering};
 use multiproc_core::sync::thread;
+#[cfg(not(any(loom, multiproc_model)))]
+use multiproc_shm::peek;
 
 /// The most processes whose permits come back when they die, at one time.
 const HOLDERS: usize = if cfg!(any(loom, multiproc_model)) { 3 } else { 128 };
@@ -361,6 +363,32 @@ impl Permits {
         let (before, after) = self.holders.split_at(first);
         let numbered = |from: usize, holders| (from..).zip(holders);
         numbered(first, after.iter()).chain(numbered(0, before.iter()))
+    }
+}
+
+#[cfg(not(any(loom, multiproc_model)))]
+impl Permits {
+    /// What a copy tells a watcher: how many are taken, by which processes, and whether somebody may sleep here.
+    pub(crate) fn seen(bytes: &[u8]) -> (i32, Vec<(u64, u64)>, bool) {
+        use std::mem::offset_of;
+        let (value, is_waited_for) =
+            Monitor::seen(bytes.get(offset_of!(Permits, monitor)..).unwrap_or_default());
+        let number = Number::of(value);
+        let mut holders = Vec::new();
+        for slot in 0..HOLDERS {
+            let at = offset_of!(Permits, holders) + slot * size_of::<Holder>();
+            let id = peek::word(bytes, at + offset_of!(Holder, id));
+            // The change that is to be made is as good as made.
+            let count = if usize::from(number.slot) == slot {
+                number.count.into()
+            } else {
+                peek::word(bytes, at + offset_of!(Holder, count)).min(MOST.into())
+            };
+            if id != 0 && count > 0 {
+                holders.push((id, count));
+            }
+        }
+        (number.taken, holders, is_waited_for)
     }
 }
 
