@@ -3,6 +3,7 @@
 //! Each rule is a function from what it looks at to what it found, so that each is tested with a good and a bad
 //! example. All findings are printed, not only the first.
 
+mod errors;
 mod floors;
 mod habits;
 mod layout;
@@ -51,6 +52,7 @@ pub(crate) fn command() -> Result {
     findings.extend(packages::check(&workspace, &sources));
     findings.extend(unsafety::check(&sources, unsafety::FILES));
     findings.extend(sources.iter().flat_map(habits::check));
+    findings.extend(errors::check(&sources));
     findings.extend(layout::check(&workspace, &sources));
 
     for finding in &findings {

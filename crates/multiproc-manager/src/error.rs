@@ -15,21 +15,27 @@ pub struct CallError(Box<Kind>);
 enum Kind {
     #[error("the call panicked in the server, at {}: {}", .0.location, .0.message)]
     Panicked(Panic),
-    #[error("the call's time was up before it began: it has not run")]
+    #[error("the call's time was up before it began: it has not run; allow more, or call again")]
     Expired,
-    #[error("the call's time was up, and the server has not said whether it has run")]
+    #[error(
+        "the call's time was up, and the server has not said whether it has run: look at the object, or allow more"
+    )]
     TimedOut,
-    #[error("the manager's server is gone: the call was not sent")]
+    #[error("the manager's server is gone: the call was not sent; start another manager")]
     NotSent,
-    #[error("the manager's server went away before it answered: the call may have run")]
+    #[error(
+        "the manager's server went away before it answered: the call may have run; start another manager"
+    )]
     Unanswered,
-    #[error("the call cannot be sent: {0}")]
+    #[error("the call cannot be sent to the manager's server: {0}")]
     Io(io::Error),
-    #[error("the object is gone: its last reference was dropped, or given back with the client that held it")]
+    #[error(
+        "the object is gone: its last reference was dropped, or given back with the client that held it; keep a proxy as long as it is needed"
+    )]
     Gone,
     #[error("the object is of another type: {0}")]
     OtherType(String),
-    #[error("nothing is published under the name {0:?}")]
+    #[error("nothing is published under the name {0:?}: publish it first, or correct the name")]
     NoName(String),
     #[error("something else is published under the name {0:?}: choose another, or take that one back first")]
     NameTaken(String),
@@ -43,9 +49,9 @@ enum Kind {
     NotEncoded(String),
     #[error("decode the result: {0}")]
     Decode(DecodeError),
-    #[error("the server's answer makes no sense: {0}")]
+    #[error("the manager's server answered what makes no sense ({0}): run the same build at both ends")]
     Protocol(String),
-    #[error("a limit was reached: {0}")]
+    #[error("a limit of the manager was reached: {0}")]
     Limited(String),
     #[error("the call would wait for the very call that makes it: an object is not used from within itself")]
     Deadlock,
@@ -263,11 +269,11 @@ pub(crate) enum ManagerKind {
     Connect(#[from] ConnectError),
     #[error("the manager refuses: {0}")]
     Refused(String),
-    #[error("what listens there is no manager with this key")]
+    #[error("what listens there is no manager with this key: check address and key")]
     NotOurs,
-    #[error("the manager's server has gone")]
+    #[error("the manager's server has gone: start another manager")]
     Gone,
-    #[error("the time was up before the manager answered")]
+    #[error("the time was up before the manager answered: see whether it is stopped or busy, or allow more")]
     TimedOut,
     #[error("a manager that others are to reach needs a key: say `.authkey(…)`")]
     NoKey,

@@ -127,7 +127,10 @@ impl Input {
                     fd::raise_descriptor_limit();
                 }
                 if self.fds.len() > MAX_FDS {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "too many descriptors at once"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "too many descriptors at once: the peer does not keep to the protocol",
+                    ));
                 }
                 // The kernel ends a read where descriptors lie between bytes, however much is behind them.
                 let cut = part.bytes == room || !self.fds.is_empty();

@@ -160,7 +160,9 @@ impl<'de> Deserialize<'de> for Reference {
             Travelling::Number(id) => mode::with(|mode| match mode {
                 Mode::Serving(_) => {
                     let entry = server::server().find(id);
-                    entry.map(Reference::Here).ok_or_else(|| de::Error::custom("an object that is gone"))
+                    entry.map(Reference::Here).ok_or_else(|| {
+                        de::Error::custom("an object that is gone: keep a proxy as long as it is needed")
+                    })
                 }
                 Mode::Answered(link, granted) => {
                     let place = granted.iter().position(|granted| *granted == id);
@@ -173,9 +175,9 @@ impl<'de> Deserialize<'de> for Reference {
             Travelling::Token { manager, object, token: Carried(token), way } => {
                 if let Some(server) = server::here().filter(|server| server.id == manager) {
                     let entry = server.find(object);
-                    return entry
-                        .map(Reference::Here)
-                        .ok_or_else(|| de::Error::custom("an object that is gone"));
+                    return entry.map(Reference::Here).ok_or_else(|| {
+                        de::Error::custom("an object that is gone: keep a proxy as long as it is needed")
+                    });
                 }
                 let way = way
                     .map_or(Way::Local, |(place, key)| Way::Inet(Address::from(place), AuthKey::from(key)));

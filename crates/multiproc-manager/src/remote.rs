@@ -181,7 +181,9 @@ impl RemoteManager {
         let args = (name.to_owned(), object.clone());
         self.ask(args, |(name, object): (String, Proxy<T>)| match object.reference() {
             Reference::Here(entry) => service::publish((name, Reference::Here(Arc::clone(entry)))),
-            Reference::There(_) => Err(service::Refusal::OtherType("another manager's".to_owned())),
+            Reference::There(_) => {
+                Err(service::Refusal::OtherType("it is another manager's: publish it there".to_owned()))
+            }
         })??;
         Ok(())
     }

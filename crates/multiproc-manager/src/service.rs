@@ -81,17 +81,23 @@ pub(crate) fn publish((name, reference): (String, Reference)) -> Result<(), Refu
     let _outside = Outside::enter();
     let server = server::server();
     let Reference::Here(entry) = reference else {
-        return Err(Refusal::OtherType("it is an object of another manager".to_owned()));
+        return Err(Refusal::OtherType("it is another manager's: publish it there".to_owned()));
     };
     if name.len() > NAME {
-        return Err(Refusal::Limited(format!("the name has {} bytes, and may have {NAME}", name.len())));
+        return Err(Refusal::Limited(format!(
+            "the name has {} bytes, and may have {NAME}: use a shorter one",
+            name.len()
+        )));
     }
     let mut names = server.names.lock();
     if names.contains_key(&name) {
         return Err(Refusal::NameTaken(name));
     }
     if names.len() >= server.limits.objects {
-        return Err(Refusal::Limited(format!("{} names are taken, the most there may be", names.len())));
+        return Err(Refusal::Limited(format!(
+            "{} names are taken, the most there may be: take some back",
+            names.len()
+        )));
     }
     names.insert(name, entry);
     Ok(())

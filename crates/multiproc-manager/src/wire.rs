@@ -169,7 +169,9 @@ pub(crate) struct Arrived {
 
 /// Bytes that are no message of ours.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the peer sent what is no message of this protocol, or is not signed with the key")]
+#[error(
+    "the peer sent what is no message of this protocol, or is not signed with the key: check address and key"
+)]
 pub(crate) struct NotOurs;
 
 impl Arrived {

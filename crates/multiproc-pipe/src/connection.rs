@@ -208,7 +208,10 @@ impl<S, R> Connection<S, R> {
     /// ```
     pub fn send_handle(&self, handle: impl AsFd) -> io::Result<()> {
         if self.socket.nature().is_inet {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "descriptors do not travel over TCP"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "descriptors do not travel over TCP: connect by a path on the same machine",
+            ));
         }
         self.socket.send_handle(handle.as_fd())
     }

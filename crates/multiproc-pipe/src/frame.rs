@@ -111,7 +111,9 @@ impl Outgoing {
         };
         let total = header_len + body;
         if fds.div_ceil(MAX_FDS_PER_MESSAGE) > total {
-            let text = format!("{fds} descriptors are more than a frame of {total} bytes can carry");
+            let text = format!(
+                "{fds} descriptors are more than a frame of {total} bytes can carry: send them in several messages"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         Ok(Outgoing { header, header_len, total, sent: 0, batches: 0 })
@@ -164,7 +166,7 @@ impl Outgoing {
         // A socket that cannot be shut down is not connected, and nobody reads it.
         let _ = fd::shutdown_write(socket);
         let text = format!(
-            "only {} of {} bytes of a message were written, so the connection is closed: {error}",
+            "only {} of {} bytes of a message were written, so the connection is closed ({error}): make another",
             self.sent, self.total
         );
         io::Error::new(io::ErrorKind::WriteZero, text)
@@ -193,10 +195,14 @@ fn send(
 #[non_exhaustive]
 pub enum FrameError {
     /// The other end is closed, and everything that it sent has been read.
-    #[error("the other end is closed")]
+    #[error(
+        "the other end is closed: it was dropped everywhere, or its processes have ended, and nothing more will come"
+    )]
     Eof,
     /// The other end was closed in the middle of a frame.
-    #[error("the other end was closed in the middle of a message ({got} of {expected} bytes)")]
+    #[error(
+        "the other end was closed in the middle of a message ({got} of {expected} bytes): its process ended while it sent, make a new connection"
+    )]
     Torn {
         /// How many bytes of the frame came.
         got: u64,
@@ -204,7 +210,9 @@ pub enum FrameError {
         expected: u64,
     },
     /// The frame is longer than the reader lets in; the stream is of no use any more.
-    #[error("a message of {length} bytes is longer than the limit of {limit}")]
+    #[error(
+        "a message of {length} bytes is longer than the limit of {limit}: send it in parts, or raise the limit"
+    )]
     TooLong {
         /// What the header says.
         length: u64,
@@ -212,7 +220,9 @@ pub enum FrameError {
         limit: usize,
     },
     /// The header makes no sense: the peer speaks something else.
-    #[error("the bytes received are no message: the header says {0}")]
+    #[error(
+        "the bytes received are no message (the header says {0}): the other end speaks another protocol, or writes past this library"
+    )]
     BadHeader(i32),
     /// Descriptors of this frame were lost; it has been read to its end, so the next one can be read.
     #[error(
@@ -224,7 +234,7 @@ pub enum FrameError {
     },
     /// More descriptors came than the reader lets in; they are closed, and the next frame can be read.
     #[error(
-        "a message came with more than {limit} descriptors, which is as many as are taken from this peer"
+        "a message came with more than {limit} descriptors, which is as many as are taken from this peer: send them in several messages"
     )]
     TooManyDescriptors {
         /// What the reader lets in.
@@ -237,7 +247,7 @@ pub enum FrameError {
         length: usize,
     },
     /// The deadline passed; what has come so far is kept for the next call.
-    #[error("timed out")]
+    #[error("timed out: nothing is lost, receive again or wait longer")]
     TimedOut,
     /// The system's error.
     #[error(transparent)]

@@ -57,7 +57,10 @@ pub fn send<H: Serialize>(socket: impl AsFd, head: &H, body: &Encoded, wait: boo
     let head = codec::encode(head).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let (Ok(head_len), Ok(head_fds)) = (u32::try_from(head.bytes.len()), u16::try_from(head.fds.len()))
     else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "settings of more than 4 GiB"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "settings of more than 4 GiB: pass them as arguments",
+        ));
     };
     let mut prefix = [0; PREFIX];
     prefix[..4].copy_from_slice(&head_len.to_le_bytes());

@@ -167,7 +167,10 @@ impl Socket {
     pub(crate) fn recv_handle(&self) -> Result<OwnedFd, RecvError> {
         let reader = self.reading.lock();
         if reader.is_amid_frame() {
-            return Err(invalid("a part of a message is there, and no descriptor by itself").into());
+            return Err(invalid(
+                "a part of a message is there, and no descriptor by itself: receive the message first",
+            )
+            .into());
         }
         let (mut count, mut fds) = ([0], Vec::new());
         let received = fd::recv_part(&self.fd, &mut count, &mut fds, true).map_err(FrameError::Io)?;
@@ -175,7 +178,7 @@ impl Socket {
             (0, _) => Err(FrameError::Eof.into()),
             (_, None) if received.truncated => Err(FrameError::DescriptorsLost { length: 1 }.into()),
             (_, Some(handle)) if fds.is_empty() && count == [1] => Ok(handle),
-            _ => Err(invalid("what came is not one descriptor by itself").into()),
+            _ => Err(invalid("what came is not one descriptor by itself: send it by `send_handle`").into()),
         }
     }
 

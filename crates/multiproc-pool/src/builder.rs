@@ -277,13 +277,13 @@ impl Wishes {
 
     fn check(&self, caps: Caps) -> io::Result<()> {
         let missing = if caps.is_distant && (self.limits || self.elastic || self.recycles || !self.isolates) {
-            "the agents on the hosts say how many workers they have, how these are made and when they go"
+            "the agents on the hosts say how many workers they have, how these are made and when they go: tell the agents"
         } else if self.limits && !caps.limits {
-            "limits of memory, processors, environments and start methods are for processes"
+            "limits of memory, processors, environments and start methods are for processes: leave them out, or use a pool of processes"
         } else if self.elastic && !caps.elastic {
-            "these workers do not come and go"
+            "these workers do not come and go: leave `min_workers` out"
         } else if self.recycles && !caps.recycles {
-            "these workers stay as long as the pool does"
+            "these workers stay as long as the pool does: leave out what replaces them"
         } else {
             return Ok(());
         };

@@ -17,35 +17,39 @@ pub enum TaskError {
         backtrace: String,
     },
     /// The worker ended while it ran the task: it was killed, crashed, or the task called `exit`.
-    #[error("the worker process ended while it ran the task ({status})")]
+    #[error(
+        "the worker process ended while it ran the task ({status}): look for the cause, or let it be run again (`TaskOptions::retries`)"
+    )]
     WorkerDied {
         /// How the worker ended.
         status: WorkerStatus,
     },
     /// The task's own time was up.
-    #[error("the task ran out of time")]
+    #[error("the task ran out of time: raise its `timeout`, or give it less to do")]
     TimedOut,
     /// The task was cancelled, or the pool was terminated.
-    #[error("the task was cancelled")]
+    #[error(
+        "the task was cancelled, by `cancel` or by the pool's `terminate`: give it again if it is wanted still"
+    )]
     Cancelled,
     /// The arguments or the result could not be encoded or handed over; the log (`tracing`) says why.
     #[error(
-        "the arguments or the result of the task cannot travel: a type that does not encode, or no memory or descriptors left"
+        "the arguments or the result of the task cannot travel: a type that does not encode, or no memory or descriptors left; the log says which"
     )]
     Encode,
     /// The arguments could not be decoded by the worker, or the result here; the log (`tracing`) says why.
     #[error(
-        "the arguments or the result of the task could not be decoded: a type whose Deserialize does not read what its Serialize wrote"
+        "the arguments or the result of the task could not be decoded: a type whose Deserialize does not read what its Serialize wrote; the log says which"
     )]
     Decode,
     /// The pool was closed or terminated before the task was given to it.
     #[error("the pool is closed: give it tasks before `close`, `join` or `terminate`")]
     Closed,
     /// The result is not there yet; ask again.
-    #[error("the task has no result yet")]
+    #[error("the task has no result yet: ask again, or wait by `get`")]
     NotReady,
     /// The result was given already.
-    #[error("the result of the task was taken before")]
+    #[error("the result of the task was taken before: it is given once, keep it")]
     Taken,
     /// The function lies in a shared library.
     #[error("the function cannot travel: {message}")]
@@ -78,7 +82,7 @@ impl TaskError {
         matches!(self, TaskError::Closed)
     }
 
-    /// Tells whether the task was cancelled.
+    /// Tells whether the task was cancelled, by `cancel` or by the pool's `terminate`: give it again if it is wanted still.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, TaskError::Cancelled)
     }

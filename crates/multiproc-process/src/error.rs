@@ -29,7 +29,7 @@ pub(crate) enum NotReady {
     )]
     NoHook,
     #[error(
-        "this process is itself being started: constructors that run before `main` cannot start processes"
+        "this process is itself being started: constructors that run before `main` cannot start processes; do it in `main` or later"
     )]
     Booting,
     #[error(
@@ -97,7 +97,9 @@ pub enum JoinError {
         backtrace: String,
     },
     /// The process left without a result, by `std::process::exit` for one.
-    #[error("the process exited with code {code} before it gave a result")]
+    #[error(
+        "the process exited with code {code} before it gave a result: let its function return, or expect the code by `wait`"
+    )]
     Exited {
         /// The code that it left with.
         code: i32,
@@ -133,7 +135,9 @@ pub enum JoinError {
         message: String,
     },
     /// The process has ended, and somebody else took its status.
-    #[error("the process ended without a result, and its status was taken by somebody else")]
+    #[error(
+        "the process ended without a result, and its status was taken by somebody else: let nothing in this program wait for children that are not its own"
+    )]
     Lost,
 }
 
@@ -143,7 +147,7 @@ pub(crate) fn not_made(what: &str, error: io::Error) -> io::Error {
         io::ErrorKind::WouldBlock => {
             "; as many processes and threads run as may: raise RLIMIT_NPROC (ulimit -u) or the control group's pids.max"
         }
-        io::ErrorKind::OutOfMemory => "; no memory is left for one more",
+        io::ErrorKind::OutOfMemory => "; no memory is left for one more: free some",
         _ => "",
     };
     io::Error::new(error.kind(), format!("{what}: {error}{advice}"))

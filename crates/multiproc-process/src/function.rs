@@ -173,9 +173,13 @@ fn read_function<'de, D: Deserializer<'de>>(types: u64, deserializer: D) -> Resu
         ));
     }
     if theirs != types {
-        return Err(D::Error::custom("a function of other types than the receiver expects"));
+        return Err(D::Error::custom(
+            "a function of other types than the receiver expects: send and receive the same type",
+        ));
     }
-    address_of(offset).ok_or_else(|| D::Error::custom("a function that lies outside of the executable"))
+    address_of(offset).ok_or_else(|| {
+        D::Error::custom("a function that lies outside of the executable: start both sides from one build")
+    })
 }
 
 /// A function and the code that knows its types, for crates that send calls themselves, as the pool does.
@@ -231,7 +235,7 @@ impl fmt::Debug for Returned {
 #[non_exhaustive]
 pub enum CallError {
     /// There is no such function in this build.
-    #[error("the call names no function of this build")]
+    #[error("the call names no function of this build: start both ends from one build")]
     NoFunction,
     /// The arguments could not be decoded.
     #[error("decode the arguments: {0}")]

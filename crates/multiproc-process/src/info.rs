@@ -84,7 +84,10 @@ impl ProcessInfo {
     fn wait_until(&self, deadline: Deadline) -> io::Result<bool> {
         match &self.pidfd {
             Some(pidfd) => fd::poll_one(pidfd, Interest::Read, deadline),
-            None => Err(io::Error::new(io::ErrorKind::InvalidInput, "a process cannot wait for its own end")),
+            None => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a process cannot wait for its own end: let another one wait",
+            )),
         }
     }
 

@@ -47,13 +47,20 @@ static SPAWNER: Lock<Option<Spawner>> = Lock::new(None);
 pub(crate) fn execute(program: Program) -> io::Result<(u32, OwnedFd)> {
     let (answer, answered) = mpsc::channel();
     ask(Request::Execute(Box::new(program), answer))?;
-    answered.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that makes processes has ended")))
+    answered.recv().unwrap_or_else(|_| Err(gone()))
 }
 
 /// Reaps `child` when it ends, whenever that is.
 pub(crate) fn bury(child: Arc<Child>) {
     // Without the thread it becomes a zombie until exit, when it is waited for.
     let _ = ask(Request::Bury(child));
+}
+
+/// It runs as long as its process does.
+fn gone() -> io::Error {
+    io::Error::other(
+        "the thread that makes processes has ended, as its process is about to: start none at exit",
+    )
 }
 
 fn ask(request: Request) -> io::Result<()> {
@@ -64,7 +71,7 @@ fn ask(request: Request) -> io::Result<()> {
         *spawner = Some(start(id)?);
     }
     let Some(Spawner { requests, bell, .. }) = &*spawner else { unreachable!("set above") };
-    requests.send(request).map_err(|_| io::Error::other("the thread that makes processes has ended"))?;
+    requests.send(request).map_err(|_| gone())?;
     bell.ring();
     Ok(())
 }

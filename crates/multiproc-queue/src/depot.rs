@@ -312,7 +312,7 @@ fn pop(socket: impl AsFd) -> io::Result<()> {
 fn lost() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
-        "they are not where the message says: something else took them",
+        "they are not where the message says: something else took them, make another queue",
     )
 }
 

@@ -17,15 +17,17 @@ pub struct GetError(Kind);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Kind {
-    #[error("the queue is full")]
+    #[error("the queue is full: get something from it, or wait longer")]
     Full,
-    #[error("the queue is empty")]
+    #[error("the queue is empty: put something into it, or wait longer")]
     Empty,
-    #[error("the time is up")]
+    #[error("the time is up: try again, or wait longer")]
     TimedOut,
-    #[error("the queue is closed")]
+    #[error("the queue is closed: make another for what is still to come")]
     Closed,
-    #[error("nobody is left at the other end")]
+    #[error(
+        "nobody is left at the other end: all of its handles were dropped, or their processes have ended"
+    )]
     Disconnected,
     #[error("this end was sent away: use the one that has arrived")]
     Elsewhere,
@@ -37,7 +39,7 @@ pub(crate) enum Kind {
     Encode(#[from] EncodeError),
     #[error("it holds handles, which a named queue cannot carry: send them through one without a name")]
     NamedHandles,
-    #[error("as many messages with handles are on their way as there can be")]
+    #[error("as many messages with handles are on their way as there can be: have some received first")]
     DepotFull,
     #[error("its handles cannot travel: {0}")]
     Handles(io::Error),

@@ -264,7 +264,7 @@ impl<C: ShmSafe> Arena<C> {
         if index >= CHUNKS {
             return Err(io::Error::new(
                 io::ErrorKind::StorageFull,
-                "the queue has as many chunks as it can have",
+                "the queue has as many chunks as it can have: get something from it first",
             ));
         }
         let end = |count: u32| BEGIN + u64::from(index + count) * self.chunk_len as u64;

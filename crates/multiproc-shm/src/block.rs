@@ -55,7 +55,8 @@ impl SharedMemory {
     pub fn create(name: &str, len: usize) -> Result<SharedMemory, ShmError> {
         let name = Name::new(name)?;
         if len == 0 {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "a block has at least one byte");
+            let source =
+                io::Error::new(io::ErrorKind::InvalidInput, "a block of no bytes: ask for at least one");
             return Err(ShmError::io("create", shown(&name), source));
         }
         let failed = |source: io::Error| match source.kind() {
@@ -246,7 +247,7 @@ impl<'de> Deserialize<'de> for SharedMemory {
         let segment = Segment::receive(carried.0, |_| None).map_err(de::Error::custom)?;
         if segment.len() == 0 {
             return Err(de::Error::custom(format!(
-                "{} has no bytes: somebody has cut its file",
+                "{} has no bytes: somebody has cut its file, create another",
                 shown(&name)
             )));
         }

@@ -18,12 +18,14 @@ pub(crate) enum Kind {
     Directory(#[from] DirectoryError),
     #[error("shared object {0:?} exists already: open it, unlink it or choose another name")]
     AlreadyExists(String),
-    #[error("shared object {0:?} does not exist: nobody created it, or it was unlinked")]
+    #[error(
+        "shared object {0:?} does not exist: nobody created it, or it was unlinked; create it first, or correct the name"
+    )]
     NotFound(String),
     #[error("shared object {name:?} belongs to user {owner}, who is not this one: choose another name")]
     OtherOwner { name: String, owner: u32 },
     #[error(
-        "shared object {name:?} can be opened by others (mode {mode:04o}): it was not made by this library"
+        "shared object {name:?} can be opened by others (mode {mode:04o}): it was not made by this library; remove it, or choose another name"
     )]
     Mode { name: String, mode: u32 },
     #[error("{0:?} is not a shared object but a link, a directory or the like: remove it")]
@@ -39,7 +41,9 @@ pub(crate) enum Kind {
         #[source]
         source: io::Error,
     },
-    #[error("shared object {name:?} keeps being replaced: something creates and unlinks it all the time")]
+    #[error(
+        "shared object {name:?} keeps being replaced: something creates and unlinks it all the time; end that, or choose another name"
+    )]
     Restless { name: String },
     #[error("failed to {action} {object}: {source}")]
     Io {

@@ -59,7 +59,7 @@ const _: () = {
 /// How a segment's header differs from the one that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Mismatch {
-    #[error("does not begin as a shared object does: something else wrote it")]
+    #[error("does not begin as a shared object does: something else wrote it, make another")]
     Magic,
     #[error("was made by another version of this library (layout {found}, here {VERSION}): use one version")]
     Version { found: u32 },
@@ -69,10 +69,10 @@ pub(crate) enum Mismatch {
         "was made in another PID namespace, whose process numbers mean nothing here: share it within one"
     )]
     Namespace,
-    #[error("has a length that contradicts its header: it was cut or overwritten")]
+    #[error("has a length that contradicts its header: it was cut or overwritten, make another")]
     Length,
     #[error(
-        "has holes, which there may be no memory for: it was cut and grew again, or something else made it"
+        "has holes, which there may be no memory for: it was cut and grew again, or something else made it; make another"
     )]
     Holes,
 }

@@ -238,9 +238,9 @@ impl Link {
                 let welcomed = connect(address, key, role, Deadline::after(CONNECT));
                 Ok(welcomed.map_err(CallError::connect)?.fd)
             }
-            (Way::Inet(..), None) => {
-                Err(CallError::misuse("a remote manager is connected to by its address"))
-            }
+            (Way::Inet(..), None) => Err(CallError::misuse(
+                "a remote manager is connected to by its address: use `RemoteManager::connect`",
+            )),
         }
     }
 

@@ -278,7 +278,9 @@ impl ConditionGuard {
         match ended {
             Ended::Notified => Ok(true),
             Ended::TimedOut => Ok(false),
-            Ended::NotOwned => Err(CallError::misuse("who waits for a condition must have its lock")),
+            Ended::NotOwned => {
+                Err(CallError::misuse("who waits for a condition must have its lock: take it first"))
+            }
         }
     }
 

@@ -133,7 +133,9 @@ impl LockProxy {
         if self.0.call((), |lock, ()| lock.0.give(None))? {
             Ok(())
         } else {
-            Err(CallError::misuse("the lock is released, and nobody has it"))
+            Err(CallError::misuse(
+                "the lock is released, and nobody has it: release it once for each time it was taken",
+            ))
         }
     }
 

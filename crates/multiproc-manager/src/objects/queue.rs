@@ -312,7 +312,13 @@ impl<T: Message + Send, S: Store<Item = T>> ItemsProxy<S> {
             queue.unfinished = less.unwrap_or(0);
             less.is_some()
         })?;
-        if is_right { Ok(()) } else { Err(CallError::misuse("more was done than was put into the queue")) }
+        if is_right {
+            Ok(())
+        } else {
+            Err(CallError::misuse(
+                "more was done than was put into the queue: say `task_done` once for each message",
+            ))
+        }
     }
 
     /// Waits until all that was put is done.

@@ -11,9 +11,9 @@ pub struct QueuePutError<T> {
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Why {
-    #[error("it is full")]
+    #[error("it is full: take something out, or wait by `put`")]
     Full,
-    #[error("it is closed")]
+    #[error("it is closed: nothing more goes in, make another")]
     Closed,
     #[error(transparent)]
     Call(CallError),
@@ -58,9 +58,9 @@ pub struct QueueGetError(pub(super) NotGot);
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotGot {
-    #[error("it is empty")]
+    #[error("it is empty: wait by `get`, or ask again")]
     Empty,
-    #[error("it is closed, and empty")]
+    #[error("it is closed and empty: nothing more will come")]
     Closed,
     #[error(transparent)]
     Call(CallError),

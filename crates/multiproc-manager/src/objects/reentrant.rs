@@ -126,7 +126,9 @@ impl ReentrantLockProxy {
         if self.0.operate(Release { thread: thread() }, self.0.deadline(None), None)? {
             Ok(())
         } else {
-            Err(CallError::misuse("the lock is released by a thread that does not have it"))
+            Err(CallError::misuse(
+                "the lock is released by a thread that does not have it: release it where it was taken",
+            ))
         }
     }
 }

@@ -184,7 +184,9 @@ impl SemaphoreProxy {
         if self.0.operate(End::Released, self.0.deadline(None), None)? {
             Ok(())
         } else {
-            Err(CallError::misuse("the semaphore is released more often than it was acquired"))
+            Err(CallError::misuse(
+                "the semaphore is released more often than it was acquired: release once for each permit",
+            ))
         }
     }
 

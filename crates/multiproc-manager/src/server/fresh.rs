@@ -78,7 +78,8 @@ impl Fresh {
         let mut nonce = [0; 32];
         // What comes before it has been asked for would not be checked by the right key.
         let (Ok(fd), Ok(()), true) = (self.fd.try_clone(), fill_random(&mut nonce), input.is_empty()) else {
-            return self.refuse("the server has no descriptor left".to_owned(), sealer);
+            return self
+                .refuse("the server has no descriptor left: raise its limit (ulimit -n)".to_owned(), sealer);
         };
         input.set_max(server.limits.frame());
         let session_seal = self.is_inet.then(|| {
@@ -92,7 +93,10 @@ impl Fresh {
                     (super::random_id(), server.sessions.lock().len() < server.limits.clients)
                 else {
                     let most = server.limits.clients;
-                    return self.refuse(format!("it has {most} clients already, the most it takes"), sealer);
+                    return self.refuse(
+                        format!("it has {most} clients already, the most it takes: raise `max_clients`"),
+                        sealer,
+                    );
                 };
                 let token = server.number();
                 let session = Arc::new(Session::new(id, process, self.is_inet, fd, token, input));
@@ -108,7 +112,10 @@ impl Fresh {
                 let found = server.sessions.lock().get(&session).cloned();
                 let Some(session) = found.filter(|session| session.lanes() < server.limits.calls) else {
                     let most = server.limits.calls;
-                    return self.refuse(format!("the client is gone, or has {most} calls under way"), sealer);
+                    return self.refuse(
+                        format!("the client is gone, or has {most} calls under way: raise `max_calls`"),
+                        sealer,
+                    );
                 };
                 if self.welcome(server, session.id, nonce, sealer).is_ok() {
                     session.add_lane(server, fd, input, session_seal, server.number());
@@ -117,7 +124,10 @@ impl Fresh {
             Role::Token { session, object } if self.is_inet => {
                 let known = server.sessions.lock().contains_key(&session);
                 let Some(entry) = server.find(object).filter(|_| known) else {
-                    return self.refuse("the object is gone".to_owned(), sealer);
+                    return self.refuse(
+                        "the object is gone: keep a proxy as long as it is needed".to_owned(),
+                        sealer,
+                    );
                 };
                 if self.welcome(server, session, nonce, sealer).is_ok() {
                     server.add_token(fd, Some(entry));

@@ -50,7 +50,7 @@ pub(crate) struct Policy {
 /// Why a handshake came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("the peer does not have the same key")]
+    #[error("the peer does not have the same key: give both ends the same one")]
     WrongKey,
     #[error("the peer says that the key is another: give both ends the same one")]
     Rejected,
@@ -58,13 +58,15 @@ pub(crate) enum Refusal {
         "the peer speaks the handshake of CPython before 3.12, whose digest is MD5: let it upgrade, or allow MD5 if all that can reach the address are trusted"
     )]
     Md5,
-    #[error("the peer sent this end's own challenge back: it does not have the key")]
+    #[error("the peer sent this end's own challenge back: it does not have the key: check the address")]
     Reflected,
     #[error(
         "the listener takes itself to be at another address, so somebody in between passes its messages on: connect to it directly, or allow a relay if that is yours"
     )]
     Relayed,
-    #[error("the peer speaks another protocol, or expects no key")]
+    #[error(
+        "the peer speaks another protocol, or expects no key: check the address, and give both ends a key"
+    )]
     Protocol,
 }
 
@@ -256,7 +258,10 @@ mod tests {
     #[test]
     fn another_does_not() {
         let refused = ends(["key", "Key"], [OPEN, OPEN], [None, None]).unwrap_err();
-        assert!(refused.starts_with("listener: the peer does not have the same key"), "{refused}");
+        assert!(
+            refused.starts_with("listener: the peer does not have the same key: give both ends the same one"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -14,12 +14,12 @@ enum Kind {
         "connect: the key is empty or all zeros, which protects nothing: give it bytes that nobody can guess"
     )]
     EmptyKey,
-    #[error("connect: the name of the host means no address")]
+    #[error("connect: the name of the host means no address: correct it")]
     Nowhere,
     #[error("connect: {0}")]
     Unknown(#[source] io::Error),
     #[error(
-        "connect to {address}: timed out: the listener accepts nobody just now, or speaks another protocol"
+        "connect to {address}: timed out: the listener accepts nobody just now, or speaks another protocol: check the address, or try again"
     )]
     Timeout { address: Address },
     #[error(
@@ -31,10 +31,10 @@ enum Kind {
     #[error("connect to {address}: {source}")]
     Io { address: Address, source: io::Error },
     #[error(
-        "connect to {address}: the listener closed the connection before the end of the handshake: it turned this end away, or is gone"
+        "connect to {address}: the listener closed the connection before the end of the handshake: it turned this end away, or is gone: look at what it says, or try again"
     )]
     Closed { address: Address },
-    #[error("connect to {address}: a socket's path has at most 107 bytes")]
+    #[error("connect to {address}: a socket's path has at most 107 bytes: have it listen at a shorter one")]
     TooLong { address: Address },
 }
 

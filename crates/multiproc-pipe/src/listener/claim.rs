@@ -102,7 +102,10 @@ fn lock(directory: &Path) -> io::Result<OwnedFd> {
                 thread::sleep(Duration::from_millis(1));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let text = format!("somebody holds a lock of the directory {}", directory.display());
+                let text = format!(
+                    "somebody holds a lock of the directory {}: end that process, or listen in another",
+                    directory.display()
+                );
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             result => return result,

@@ -14,7 +14,7 @@ enum Kind {
         "listen: the key is empty or all zeros, which protects nothing: give it bytes that nobody can guess"
     )]
     EmptyKey,
-    #[error("listen: the name of the host means no address")]
+    #[error("listen: the name of the host means no address: correct it")]
     Nowhere,
     #[error("listen: {0}")]
     Unknown(#[source] io::Error),
@@ -127,7 +127,7 @@ pub struct AcceptError(AcceptKind);
 
 #[derive(Debug, thiserror::Error)]
 enum AcceptKind {
-    #[error("timed out")]
+    #[error("timed out: nobody came, accept again or wait longer")]
     Timeout,
     #[error(
         "no descriptor left ({0}): keep fewer objects open, or raise the limit (RLIMIT_NOFILE, ulimit -n)"

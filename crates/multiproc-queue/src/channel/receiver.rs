@@ -182,7 +182,8 @@ impl<T> fmt::Debug for Receiver<T> {
 impl<T: Message> Serialize for Receiver<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let link = &self.inner.link;
-        let pipe = link.pipe().ok_or_else(|| ser::Error::custom("the receiver is being dropped"))?;
+        let pipe =
+            link.pipe().ok_or_else(|| ser::Error::custom("the receiver is being dropped: send it before"))?;
         (link.queue(), Carried::<RECEIVING>(Arc::clone(pipe))).serialize(serializer)
     }
 }

@@ -169,7 +169,8 @@ impl<T> fmt::Debug for Sender<T> {
 impl<T: Message> Serialize for Sender<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let link = &self.inner.link;
-        let pipe = link.pipe().ok_or_else(|| ser::Error::custom("the sender is being dropped"))?;
+        let pipe =
+            link.pipe().ok_or_else(|| ser::Error::custom("the sender is being dropped: send it before"))?;
         (link.queue(), Carried::<SENDING>(Arc::clone(pipe))).serialize(serializer)
     }
 }

@@ -169,7 +169,8 @@ impl<T> fmt::Debug for SpscReceiver<T> {
 impl<T: Message> Serialize for SpscReceiver<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Single { link, was_sent, .. } = &self.single;
-        let pipe = link.pipe().ok_or_else(|| ser::Error::custom("the receiver is being dropped"))?;
+        let pipe =
+            link.pipe().ok_or_else(|| ser::Error::custom("the receiver is being dropped: send it before"))?;
         was_sent.set(true);
         (link.queue(), Carried::<RECEIVING>(Arc::clone(pipe))).serialize(serializer)
     }

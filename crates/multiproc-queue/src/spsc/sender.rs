@@ -167,7 +167,8 @@ impl<T> fmt::Debug for SpscSender<T> {
 impl<T: Message> Serialize for SpscSender<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Single { link, was_sent, .. } = &self.single;
-        let pipe = link.pipe().ok_or_else(|| ser::Error::custom("the sender is being dropped"))?;
+        let pipe =
+            link.pipe().ok_or_else(|| ser::Error::custom("the sender is being dropped: send it before"))?;
         was_sent.set(true);
         (link.queue(), Carried::<SENDING>(Arc::clone(pipe))).serialize(serializer)
     }

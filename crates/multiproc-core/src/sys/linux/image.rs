@@ -164,7 +164,7 @@ pub fn build_id_of_file(path: &Path) -> io::Result<BuildId> {
     read_build_id(&bytes).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("{} is no executable of this system", path.display()),
+            format!("{} is no executable of this system: name the program's own file", path.display()),
         )
     })
 }

@@ -46,7 +46,10 @@ pub fn at_exit(handler: extern "C" fn()) -> io::Result<()> {
     // SAFETY: the handler is a function that lives as long as the program.
     match unsafe { libc::atexit(handler) } {
         0 => Ok(()),
-        _ => Err(io::Error::new(io::ErrorKind::OutOfMemory, "no memory left for an exit handler")),
+        _ => Err(io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            "no memory is left for an exit handler: free some",
+        )),
     }
 }
 
@@ -186,7 +189,10 @@ pub fn check_affinity(cpus: &[usize]) -> io::Result<()> {
     let highest = std::fs::read_to_string("/sys/devices/system/cpu/possible").ok();
     let highest: Option<usize> = highest.and_then(|list| list.trim().rsplit([',', '-']).next()?.parse().ok());
     match cpus.iter().find(|cpu| highest.is_some_and(|highest| **cpu > highest)) {
-        Some(cpu) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no processor {cpu}"))),
+        Some(cpu) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("there is no processor {cpu} for this program: name one of those that it may use"),
+        )),
         None => Ok(()),
     }
 }
@@ -246,7 +252,10 @@ fn cpu_set(cpus: &[usize]) -> io::Result<rustix::thread::CpuSet> {
     let mut set = rustix::thread::CpuSet::new();
     for cpu in cpus {
         if *cpu >= rustix::thread::CpuSet::MAX_CPU {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no processor {cpu}")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("there is no processor {cpu} for this program: name one of those that it may use"),
+            ));
         }
         set.set(*cpu);
     }
@@ -304,8 +313,12 @@ pub fn is_elevated() -> bool {
 ///
 /// `PermissionDenied` where it runs as another user.
 pub fn send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
-    let signal = Signal::from_named_raw(signal)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("there is no signal {signal}")))?;
+    let signal = Signal::from_named_raw(signal).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("there is no signal {signal}: use a number that `kill -l` lists"),
+        )
+    })?;
     match rustix::process::pidfd_send_signal(pidfd, signal) {
         Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
         Err(error) => Err(error.into()),
@@ -329,8 +342,12 @@ pub fn lead_group() -> io::Result<()> {
 ///
 /// `PermissionDenied` where all of them run as another user.
 pub fn signal_group(leader: u32, signal: i32) -> io::Result<()> {
-    let signal = Signal::from_named_raw(signal)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("there is no signal {signal}")))?;
+    let signal = Signal::from_named_raw(signal).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("there is no signal {signal}: use a number that `kill -l` lists"),
+        )
+    })?;
     let Some(leader) = i32::try_from(leader).ok().and_then(Pid::from_raw) else { return Ok(()) };
     match rustix::process::kill_process_group(leader, signal) {
         Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
@@ -386,7 +403,7 @@ pub fn replace_environment(entries: Vec<CString>) -> io::Result<()> {
     if thread_count() != 1 {
         return Err(io::Error::new(
             io::ErrorKind::ResourceBusy,
-            "the environment cannot change under other threads",
+            "the environment cannot change under other threads: start no thread before `main`",
         ));
     }
     let mut pointers: Vec<*const c_char> =

@@ -175,7 +175,10 @@ pub fn family(socket: impl AsFd) -> io::Result<Family> {
     match family {
         Some(AddressFamily::UNIX) if is_stream => Ok(Family::Unix),
         Some(AddressFamily::INET | AddressFamily::INET6) if is_stream => Ok(Family::Inet),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the descriptor is no stream socket")),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the descriptor is no stream socket: pass one that is",
+        )),
     }
 }
 

@@ -222,7 +222,7 @@ enum Kind {
     NotDirectory,
     #[error("can be entered by others (mode {mode:04o}): look who did that, and `chmod 700` it")]
     Mode { mode: u32 },
-    #[error("could not be opened: {0}")]
+    #[error("could not be opened: {0}; it must be mounted, and this user must be allowed to write there")]
     Io(#[source] io::Error),
 }
 
