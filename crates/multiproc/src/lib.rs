@@ -43,6 +43,9 @@
 //!
 //! Every name is here at the root as well, and each crate can be used alone. [`log_to_stderr`] tells what they do.
 
+#[cfg(doctest)]
+mod guide;
+
 #[doc(inline)]
 pub use multiproc_core as core;
 #[doc(inline)]
