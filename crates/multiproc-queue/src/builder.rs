@@ -108,7 +108,10 @@ pub(crate) fn fingerprint<T>() -> u64 {
 /// The ring in an arena, if its numbers are those of one.
 pub(crate) fn attach(arena: Arena<Control>) -> io::Result<Ring<Arena<Control>>> {
     let shape = shape_of(arena.numbers()).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, "its size is none that a queue can have: unlink it, something else made or overwrote it")
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "its size is none that a queue can have: unlink it, something else made or overwrote it",
+        )
     })?;
     Ok(Ring::attach(arena, shape))
 }
