@@ -1,10 +1,15 @@
-//! Builds the peer that is written in C++, where there is a compiler and Boost.
+//! Builds the peer that is written in C++, where there is a compiler and Boost, and tells which compiler made all else.
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
+    let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let version = Command::new(rustc).arg("--version").output();
+    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let target = env::var("TARGET").unwrap_or_default();
+    println!("cargo::rustc-env=COMPILER={} for {target}", version.unwrap_or_default());
     println!("cargo::rerun-if-changed=peers/boost.cpp");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=CXX");

@@ -2,12 +2,14 @@
 //
 //   boost stream SIZE PAIRS CPU CPU     to it: operations\n     from it: ns-for-one sum\n
 //   boost ping SIZE 1 CPU CPU
+//   boost version                       says which one it is
 //
 // Each round is done by processes forked for it, which wait for each other before they begin. The sum is that of
 // 3 * number + 1 over the numbers that were received.
 
 #include <atomic>
 #include <boost/interprocess/ipc/message_queue.hpp>
+#include <boost/version.hpp>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -27,7 +29,7 @@ using std::uint64_t;
 
 struct Shared {
     std::atomic<unsigned> arrived;
-    uint64_t began[8], ended[8], sum[8];
+    uint64_t began[1024], ended[1024], sum[1024];
 };
 
 static uint64_t now() {
@@ -36,7 +38,9 @@ static uint64_t now() {
     return uint64_t(time.tv_sec) * 1000000000 + time.tv_nsec;
 }
 
+// To a processor; -1 is wherever the scheduler puts it.
 static void pin(int cpu) {
+    if (cpu < 0) return;
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
@@ -71,6 +75,10 @@ static uint64_t get(message_queue& queue, std::vector<char>& message) {
 }
 
 int main(int argc, char** argv) {
+    if (argc == 2 && argv[1] == std::string("version")) {
+        std::cout << BOOST_LIB_VERSION << std::endl;
+        return 0;
+    }
     if (argc != 6) return 2;
     const std::string mode = argv[1];
     const size_t size = std::strtoull(argv[2], nullptr, 10), pairs = std::strtoull(argv[3], nullptr, 10);

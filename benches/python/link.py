@@ -1,6 +1,7 @@
 """Does what CPython's multiprocessing has for it, told over standard input how many operations to do.
 
     link.py queue SIZE CPU CPU     to it: operations\\n     from it: figure-in-ns sum\\n
+    link.py faster-fifo SIZE CPU CPU      the same over that package's queue
     link.py ping SIZE CPU CPU
     link.py pipe SIZE CPU CPU             objects over a Pipe
     link.py pipe-ping SIZE CPU CPU
@@ -37,6 +38,15 @@ def get(queue, size):
     if len(message) != size:
         raise ValueError(f"{len(message)} bytes instead of {size}")
     return trivial(int.from_bytes(message[:8], "little"))
+
+
+def queue(context, mode, size):
+    if mode != "faster-fifo":
+        return context.Queue(1024)
+    import faster_fifo
+
+    # What a message takes when it is pickled, and its length.
+    return faster_fifo.Queue(max_size_bytes=1024 * (size + 64))
 
 
 def stream(end, count, size, there, _back):
@@ -90,7 +100,8 @@ def carry(end, count, size, there, _back):
 
 
 def run(work, cpu, end, gate, results, *rest):
-    os.sched_setaffinity(0, {cpu})
+    if cpu >= 0:
+        os.sched_setaffinity(0, {cpu})
     gate.wait()
     began = now()
     outcome = work(end, *rest)
@@ -163,9 +174,9 @@ def main():
     for line in sys.stdin:
         count = int(line)
         expected = sum(map(trivial, range(count)))
-        if mode in ("queue", "ping"):
-            queues = context.Queue(1024), context.Queue(1024)
-            work = stream if mode == "queue" else ping
+        if mode in ("queue", "faster-fifo", "ping"):
+            queues = queue(context, mode, number), queue(context, mode, number)
+            work = ping if mode == "ping" else stream
             outcomes = together(context, work, cpus, 2, count, number, *queues)
             total = sum(outcome for _, _, outcome in outcomes)
         elif mode.startswith("pipe"):

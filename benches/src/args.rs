@@ -1,4 +1,4 @@
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 
 /// Where the page is that the project shows.
@@ -23,9 +23,25 @@ pub(crate) struct Args {
     /// Also write a page with charts into this folder.
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = REPORT)]
     pub(crate) report: Option<PathBuf>,
+    /// Which peers take part: all that are there, or none but the hand-written floors.
+    #[arg(long, value_enum, default_value_t = Peers::All)]
+    pub(crate) peers: Peers,
+    /// Count the instructions of our operations instead, and compare them with what they were.
+    #[arg(long, conflicts_with_all = ["quick", "smoke", "report", "rounds"])]
+    pub(crate) instructions: bool,
+    /// Write down what was counted.
+    #[arg(long, requires = "instructions")]
+    pub(crate) update: bool,
     /// How often each system takes its turn.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
+}
+
+/// Who is measured beside us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peers {
+    All,
+    None,
 }
 
 /// How much is done.

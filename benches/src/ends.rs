@@ -2,7 +2,7 @@
 //! round, held until all are there, and timed from the first one's beginning to the last one's end.
 
 use crate::Result;
-use crate::place::Placement;
+use crate::place::{Placement, stay};
 use crate::sys;
 use multiproc_core::Message;
 use multiproc_process::{Func, Process, StartMethod};
@@ -43,7 +43,7 @@ pub(crate) struct Done {
 pub(crate) struct Gate {
     arrived: Shared<AtomicU32>,
     ends: u32,
-    cpu: usize,
+    cpu: Option<usize>,
     /// How many operations the link does.
     pub(crate) count: u64,
 }
@@ -122,7 +122,7 @@ pub(crate) fn processes<A: Message>(
 }
 
 fn end<A: Message>((with, work, gate): (A, Work<A>, Gate)) -> Told {
-    sys::pin(gate.cpu).map_err(|error| error.to_string())?;
+    stay(gate.cpu)?;
     work.call((with, gate))
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn threads<A: Send>(placement: Placement, count: u64, ends: Crew<A>) 
             .zip(gates)
             .map(|((with, work), gate)| {
                 scope.spawn(move || {
-                    sys::pin(gate.cpu).map_err(|error| error.to_string())?;
+                    stay(gate.cpu)?;
                     work((with, gate))
                 })
             })

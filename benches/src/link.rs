@@ -66,24 +66,36 @@ pub(crate) fn stream<P: Payload, L: Link<P>>(
     pairs: u64,
     run: Runner<StreamEnd<L>>,
 ) -> Round {
-    flow(placement, pairs, run, send::<P, L>, receive::<P, L>)
+    crowd(placement, [pairs; 2], run)
 }
 
-/// As [`stream`], with other ends.
+/// So many senders and so many receivers; different numbers are for links whose halves are all the same.
+pub(crate) fn crowd<P: Payload, L: Link<P>>(
+    placement: Placement,
+    numbers: [u64; 2],
+    run: Runner<StreamEnd<L>>,
+) -> Round {
+    flow(placement, numbers, run, send::<P, L>, receive::<P, L>)
+}
+
+/// As [`crowd`], with other ends.
 pub(crate) fn flow<P: Payload, L: Link<P>>(
     placement: Placement,
-    pairs: u64,
+    [senders, receivers]: [u64; 2],
     run: Runner<StreamEnd<L>>,
     sender: fn((StreamEnd<L>, Gate)) -> Told,
     receiver: fn((StreamEnd<L>, Gate)) -> Told,
 ) -> Round {
     Box::new(move |count| {
-        let ends: Crew<StreamEnd<L>> = (0..pairs)
-            .zip(L::halves(pairs)?)
-            .flat_map(|(pair, [first, second])| {
-                [((first, pair, pairs), sender), ((second, pair, pairs), receiver)]
-            })
-            .collect();
+        let mut ends: Crew<StreamEnd<L>> = Vec::new();
+        for (at, [first, second]) in (0..).zip(L::halves(senders.max(receivers))?) {
+            if at < senders {
+                ends.push(((first, at, senders), sender));
+            }
+            if at < receivers {
+                ends.push(((second, at, receivers), receiver));
+            }
+        }
         let outcome = run(placement, count, ends)?;
         check(outcome.sum, (0..count).map(trivial).sum())?;
         Ok(outcome.each(count))
@@ -297,17 +309,64 @@ impl<P: Payload> Link<P> for Crossbeam<P> {
     }
 }
 
-/// The standard library's channel, for threads; the receiver is for whoever takes it first.
+/// rtrb's ring, for threads: who finds nothing lets another thread run and looks again. Each end is for whoever takes it
+/// first.
+#[derive(Clone)]
+pub(crate) struct Rtrb<P> {
+    producer: Taken<rtrb::Producer<P>>,
+    consumer: Taken<rtrb::Consumer<P>>,
+}
+
+impl<P: Payload> Link<P> for Rtrb<P> {
+    fn halves(pairs: u64) -> Result<Vec<[Self; 2]>> {
+        let (producer, consumer) = rtrb::RingBuffer::new(CAPACITY);
+        Ok(clones(Rtrb { producer: to_take(producer), consumer: to_take(consumer) }, pairs))
+    }
+
+    fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
+        let mut producer = take(&self.producer)?;
+        Ok(move |message| {
+            while producer.is_full() {
+                thread::yield_now();
+            }
+            producer.push(message).map_err(|error| error.to_string())
+        })
+    }
+
+    fn receiver(self) -> Tried<impl FnMut() -> Tried<P>> {
+        let mut consumer = take(&self.consumer)?;
+        Ok(move || {
+            while consumer.is_empty() {
+                thread::yield_now();
+            }
+            consumer.pop().map_err(|error| error.to_string())
+        })
+    }
+}
+
+/// An end for one thread.
+type Taken<E> = Arc<Mutex<Option<E>>>;
+
+fn to_take<E>(end: E) -> Taken<E> {
+    Arc::new(Mutex::new(Some(end)))
+}
+
+fn take<E>(end: &Taken<E>) -> Tried<E> {
+    let end = end.lock().map_err(|error| error.to_string())?.take();
+    end.ok_or_else(|| "the end is taken".to_owned())
+}
+
+/// The standard library's channel, for threads.
 #[derive(Clone)]
 pub(crate) struct Std<P> {
     sender: mpsc::SyncSender<P>,
-    receiver: Arc<Mutex<Option<mpsc::Receiver<P>>>>,
+    receiver: Taken<mpsc::Receiver<P>>,
 }
 
 impl<P: Payload> Link<P> for Std<P> {
     fn halves(pairs: u64) -> Result<Vec<[Self; 2]>> {
         let (sender, receiver) = mpsc::sync_channel(CAPACITY);
-        Ok(clones(Std { sender, receiver: Arc::new(Mutex::new(Some(receiver))) }, pairs))
+        Ok(clones(Std { sender, receiver: to_take(receiver) }, pairs))
     }
 
     fn sender(self) -> Tried<impl FnMut(P) -> Tried<()>> {
@@ -315,8 +374,7 @@ impl<P: Payload> Link<P> for Std<P> {
     }
 
     fn receiver(self) -> Tried<impl FnMut() -> Tried<P>> {
-        let taken = self.receiver.lock().map_err(|error| error.to_string())?.take();
-        let receiver = taken.ok_or("there is one receiver")?;
+        let receiver = take(&self.receiver)?;
         Ok(move || receiver.recv().map_err(|error| error.to_string()))
     }
 }

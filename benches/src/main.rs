@@ -8,8 +8,10 @@ mod args;
 mod cargo;
 mod ends;
 mod floor;
+mod instructions;
 mod link;
 mod measure;
+mod operation;
 mod payload;
 mod peer;
 mod place;
@@ -35,7 +37,12 @@ fn main() -> ExitCode {
     }
     procspawn::init();
     let args = args::Args::parse();
-    match run(&args) {
+    let outcome = if args.instructions {
+        instructions::run(args.only.as_deref().unwrap_or(""), args.update, args.json)
+    } else {
+        run(&args)
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

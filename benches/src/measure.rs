@@ -1,6 +1,8 @@
 //! Systems that take turns, and what came of it.
 
 use crate::Result;
+use crate::args::Peers;
+use crate::peer::peer_version;
 use crate::scenario::{Context, Scenario};
 use crate::stats::{self, Spread};
 use std::time::{Duration, Instant};
@@ -84,6 +86,10 @@ pub(crate) struct Row {
 pub(crate) fn run(scenario: &'static Scenario, context: &Context) -> Result<Outcome> {
     let named = |name: &str, error| format!("scenario `{}`, {name}: {error}", scenario.name);
     let mut bench = (scenario.bench)(context).map_err(|error| named("set-up", error))?;
+    if context.peers == Peers::None {
+        bench.systems.retain(|system| peer_version(&system.name).is_none());
+        bench.absent = vec!["all peers: left out by `--peers none`".to_owned()];
+    }
     let count = bench.systems.len();
     let mut samples = vec![Vec::new(); count];
     for system in &mut bench.systems {

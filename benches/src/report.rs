@@ -5,6 +5,7 @@ mod page;
 pub(crate) use page::write as page;
 
 use crate::measure::Outcome;
+use crate::peer::peer_version;
 use crate::scenario::Context;
 use crate::stats::Spread;
 use serde_json::json;
@@ -90,7 +91,7 @@ pub(crate) fn json(outcome: &Outcome) {
         println!(
             "{}",
             json!({
-                "version": env!("CARGO_PKG_VERSION"),
+                "version": peer_version(&row.system).unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
                 "scenario": outcome.scenario.name, "system": row.system, "unit": outcome.scenario.unit,
                 "median": figure.median, "min": figure.min, "max": figure.max,
                 "rounds": row.samples.len(), "samples": row.samples,

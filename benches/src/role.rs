@@ -1,8 +1,7 @@
 //! What this executable does when the benchmarks start it again.
 
 use crate::measure::trivial;
-use crate::scenario::calls;
-use crate::{Result, stats};
+use crate::{Result, operation, stats};
 use multiproc_process::{Process, StartMethod};
 use std::hint::black_box;
 use std::io::{BufRead, Write};
@@ -25,8 +24,8 @@ pub(crate) fn play() -> Option<ExitCode> {
             Some(ExitCode::SUCCESS)
         }
         OPERATION => {
-            let (operation, count) = (args.next()?, args.next()?.parse().ok()?);
-            Some(match calls::repeat(&operation, count) {
+            let (name, count) = (args.next()?, args.next()?.parse().ok()?);
+            Some(match operation::find(&name).and_then(|operation| operation.run(count)) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     eprintln!("error: {error}");

@@ -23,3 +23,12 @@ pub(crate) fn boost(
     command.args([mode, &size.to_string(), &pairs.to_string()]).args(placement.args());
     Ok(Ok(worker::rounds(command)?))
 }
+
+/// The version of its headers.
+pub(crate) fn boost_version() -> String {
+    let output = Command::new(PROGRAM).arg("version").output();
+    output.map_or_else(
+        |_| "unknown".to_owned(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().replace('_', "."),
+    )
+}

@@ -7,10 +7,14 @@ pub(crate) mod heavy;
 pub(crate) mod local_socket;
 mod pthread;
 mod python;
+mod venv;
+mod version;
 
-pub(crate) use boost::boost;
+pub(crate) use boost::{boost, boost_version};
 pub(crate) use pthread::RobustMutex;
-pub(crate) use python::python;
+pub(crate) use python::{packaged, python};
+pub(crate) use venv::{PACKAGES, venv};
+pub(crate) use version::peer_version;
 
 /// Why the peers that take long to build are absent.
 #[cfg(not(feature = "peers"))]

@@ -1,7 +1,9 @@
+use super::venv;
 use crate::Result;
 use crate::measure::Round;
 use crate::place::Placement;
 use crate::worker;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/link.py");
@@ -12,12 +14,39 @@ pub(crate) fn python(
     number: usize,
     placement: Placement,
 ) -> Result<std::result::Result<Round, String>> {
-    let version =
-        Command::new("python3").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !version.is_ok_and(|status| status.success()) {
-        return Ok(Err("CPython: there is no `python3` on the PATH".to_owned()));
+    round(interpreter(), mode, number, placement)
+}
+
+/// A round of a package that CPython does not come with, or why there is none.
+pub(crate) fn packaged(
+    mode: &str,
+    number: usize,
+    placement: Placement,
+) -> Result<std::result::Result<Round, String>> {
+    round(interpreter().and_then(|_| venv()), mode, number, placement)
+}
+
+/// CPython itself.
+fn interpreter() -> std::result::Result<PathBuf, String> {
+    let mut version = Command::new("python3");
+    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    match version.status() {
+        Ok(status) if status.success() => Ok("python3".into()),
+        _ => Err("CPython: there is no `python3` on the PATH".to_owned()),
     }
-    let mut command = Command::new("python3");
+}
+
+fn round(
+    python: std::result::Result<PathBuf, String>,
+    mode: &str,
+    number: usize,
+    placement: Placement,
+) -> Result<std::result::Result<Round, String>> {
+    let python = match python {
+        Ok(python) => python,
+        Err(why) => return Ok(Err(why)),
+    };
+    let mut command = Command::new(python);
     command.args([SCRIPT, mode, &number.to_string()]).args(placement.args());
     Ok(Ok(worker::rounds(command)?))
 }

@@ -9,14 +9,20 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+/// The chart that the README shows: a ratio of each scenario.
+const RATIOS: &str = "ratios.svg";
+
 const WIDTH: u32 = 900;
 /// Of a bar with the room around it.
 const LINE: u32 = 26;
 /// For the names, left of the bars.
 const NAMES: u32 = 270;
+/// As above, where two of them stand together.
+const PAIRS: u32 = 480;
 /// For the title above and the axis below.
 const MARGIN: u32 = 70;
 const OURS: RGBColor = RGBColor(0x1f, 0x6f, 0xb4);
+const DEARER: RGBColor = RGBColor(0xb4, 0x44, 0x1f);
 const OTHERS: RGBColor = RGBColor(0xa9, 0xb4, 0xbe);
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 
@@ -25,7 +31,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;mar
     td:first-child,th:first-child{text-align:left}tr.ours{font-weight:600}.miss{color:#b4441f}.pass{color:#2b7a3d}\
     img{max-width:100%}";
 
-/// Writes `index.html` and a chart for each scenario into a folder.
+/// Writes `index.html`, a chart of the ratios and one for each scenario into a folder.
 pub(crate) fn write(folder: &Path, legend: &str, outcomes: &[Outcome]) -> Result {
     fs::create_dir_all(folder).map_err(|error| format!("create {}: {error}", folder.display()))?;
     let mut html = format!(
@@ -34,6 +40,9 @@ pub(crate) fn write(folder: &Path, legend: &str, outcomes: &[Outcome]) -> Result
         env!("CARGO_PKG_VERSION"),
         escaped(legend),
     );
+    if ratios(&folder.join(RATIOS), outcomes)? {
+        writeln!(html, "<p><img src=\"{RATIOS}\" alt=\"one ratio of each scenario as a bar\"></p>")?;
+    }
     for outcome in outcomes {
         let chart = format!("{}.svg", outcome.scenario.name);
         draw(&folder.join(&chart), outcome)?;
@@ -42,6 +51,36 @@ pub(crate) fn write(folder: &Path, legend: &str, outcomes: &[Outcome]) -> Result
     let page = folder.join("index.html");
     fs::write(&page, html).map_err(|error| format!("write {}: {error}", page.display()))?;
     Ok(())
+}
+
+/// Draws what ours cost, divided by what it is compared to: the first such row of each scenario. What is dearer is
+/// shown like what is cheaper.
+fn ratios(path: &Path, outcomes: &[Outcome]) -> Result<bool> {
+    let rows: Vec<(String, Spread)> = outcomes
+        .iter()
+        .filter_map(|outcome| {
+            let row = outcome.rows.iter().find(|row| is_ours(row) && row.against.is_some())?;
+            let (against, ratio) = row.against.as_ref()?;
+            let against = against.split(" | ").next().unwrap_or(against);
+            Some((format!("{}: {} / {against}", outcome.scenario.name, row.system), *ratio))
+        })
+        .collect();
+    let bars: Vec<Bar<'_>> = rows
+        .iter()
+        .map(|(name, ratio)| {
+            let color = if ratio.median <= 1.0 { OURS } else { DEARER };
+            Bar { name, color, from: 1.0, spread: *ratio, digits: 2 }
+        })
+        .collect();
+    if !bars.is_empty() {
+        bar_chart(
+            path,
+            "cost of ours / cost of the other (logarithmic; left of 1 is cheaper)",
+            PAIRS,
+            &bars,
+        )?;
+    }
+    Ok(!bars.is_empty())
 }
 
 fn section(html: &mut String, outcome: &Outcome, chart: &str) -> Result {
@@ -95,33 +134,65 @@ fn is_ours(row: &Row) -> bool {
 fn draw(path: &Path, outcome: &Outcome) -> Result {
     let spreads: Vec<Spread> = outcome.rows.iter().map(|row| Spread::of(&row.samples)).collect();
     let least = spreads.iter().map(|spread| spread.min).fold(f64::MAX, f64::min).max(1e-6);
-    let most = spreads.iter().map(|spread| spread.max).fold(least, f64::max);
-    let count = spreads.len() as u32;
+    let bars: Vec<Bar<'_>> = outcome
+        .rows
+        .iter()
+        .zip(&spreads)
+        .map(|(row, spread)| Bar {
+            name: &row.system,
+            color: if is_ours(row) { OURS } else { OTHERS },
+            from: least / 2.0,
+            spread: *spread,
+            digits: usize::from(spread.median < 10.0) + 1,
+        })
+        .collect();
+    bar_chart(
+        path,
+        &format!("{} ({}, logarithmic)", outcome.scenario.name, outcome.scenario.unit),
+        NAMES,
+        &bars,
+    )
+}
+
+/// A line of a chart.
+struct Bar<'a> {
+    name: &'a str,
+    color: RGBColor,
+    /// Where it begins.
+    from: f64,
+    /// It goes to the median.
+    spread: Spread,
+    digits: usize,
+}
+
+/// Draws bars below each other, with the names at their left in so much room.
+fn bar_chart(path: &Path, caption: &str, room: u32, bars: &[Bar<'_>]) -> Result {
+    let least = bars.iter().map(|bar| bar.spread.min.min(bar.from)).fold(f64::MAX, f64::min).max(1e-6);
+    let most = bars.iter().map(|bar| bar.spread.max.max(bar.from)).fold(least, f64::max);
+    let count = bars.len() as u32;
     let area = SVGBackend::new(path, (WIDTH, count * LINE + MARGIN)).into_drawing_area();
     area.fill(&WHITE)?;
     let title = ("sans-serif", 17).into_font().color(&INK);
-    let range = (least / 2.0..most * 2.5).log_scale();
     let mut chart = ChartBuilder::on(&area)
-        .caption(format!("{} ({}, logarithmic)", outcome.scenario.name, outcome.scenario.unit), title)
+        .caption(caption, title)
         .margin_right(20)
         .x_label_area_size(30)
-        .y_label_area_size(NAMES)
-        .build_cartesian_2d(range, 0.0..f64::from(count))?;
+        .y_label_area_size(room)
+        .build_cartesian_2d((least..most * 2.5).log_scale(), 0.0..f64::from(count))?;
     chart.configure_mesh().disable_y_mesh().disable_y_axis().light_line_style(WHITE).draw()?;
     let names = TextStyle::from(("sans-serif", 14).into_font()).color(&INK);
     let right = names.pos(Pos::new(HPos::Right, VPos::Center));
     let left = names.pos(Pos::new(HPos::Left, VPos::Center));
-    for (index, (row, spread)) in outcome.rows.iter().zip(&spreads).enumerate() {
-        let middle = f64::from(count) - index as f64 - 0.5;
-        let color = if is_ours(row) { OURS } else { OTHERS };
-        let bar = [(least / 2.0, middle - 0.32), (spread.median, middle + 0.32)];
-        chart.draw_series([Rectangle::new(bar, color.filled())])?;
+    for (index, bar) in bars.iter().enumerate() {
+        let (middle, spread) = (f64::from(count) - index as f64 - 0.5, &bar.spread);
+        let ends = [(bar.from, middle - 0.32), (spread.median, middle + 0.32)];
+        chart.draw_series([Rectangle::new(ends, bar.color.filled())])?;
         let whisker = vec![(spread.min, middle), (spread.max, middle)];
         chart.draw_series([PathElement::new(whisker, INK.stroke_width(1))])?;
-        let figure = format!(" {:.*}", usize::from(spread.median < 10.0) + 1, spread.median);
-        chart.draw_series([Text::new(figure, (spread.max, middle), left.clone())])?;
+        let figure = format!(" {:.*}", bar.digits, spread.median);
+        chart.draw_series([Text::new(figure, (spread.max.max(bar.from), middle), left.clone())])?;
         let (_, y) = chart.backend_coord(&(least, middle));
-        area.draw(&Text::new(row.system.clone(), (NAMES as i32 - 8, y), right.clone()))?;
+        area.draw(&Text::new(bar.name.to_owned(), (room as i32 - 8, y), right.clone()))?;
     }
     area.present().map_err(|error| format!("write {}: {error}", path.display()))?;
     Ok(())

@@ -1,26 +1,8 @@
 use super::{Context, Scenario};
-use crate::link::{BATCH, CAPACITY};
-use crate::measure::{Bench, Round, System, check};
-use crate::payload::{Payload, Sample};
+use crate::measure::{Bench, Round, System};
+use crate::operation::OPERATIONS;
 use crate::{Result, role};
-use multiproc_queue::{Queue, spsc};
-use multiproc_shm::Shared;
-use multiproc_sync::{Event, Mutex, Semaphore};
 use std::process::{Command, Stdio};
-
-type Operation = fn(u64) -> Result;
-
-/// What is counted.
-const OPERATIONS: [(&str, Operation); 8] = [
-    ("Mutex: lock", lock),
-    ("Semaphore: acquire, release", semaphore),
-    ("Event: set, wait, clear", event),
-    ("Queue: put, get, 64 B", queue),
-    ("Queue: put, get, 1 KiB", large),
-    ("Queue: put_many, get_many", batches),
-    ("spsc: send, recv", single),
-    (CONTROL, sched_yield),
-];
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "system-calls",
@@ -32,8 +14,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 /// Enough for whatever happens only now and then at first.
 const FEW: u64 = 5_000;
-/// Shows that calls are counted at all.
-const CONTROL: &str = "a system call";
+/// An operation that calls the system twice, to show that calls are counted at all.
+const CONTROL: &str = "pipe: send, recv, 64 B";
 
 fn bench(context: &Context) -> Result<Bench> {
     let has_strace =
@@ -43,14 +25,11 @@ fn bench(context: &Context) -> Result<Bench> {
         return Ok(Bench { absent, ..Bench::default() });
     }
     let operations = context.effort.operations(100_000);
-    let system = |(name, _): (&'static str, Operation)| {
-        if name == CONTROL {
-            System::new(name, operations.div_ceil(50), counted(name))
-        } else {
-            System::new(name, operations, counted(name)).limit(0.001)
-        }
-    };
-    Ok(Bench { systems: OPERATIONS.into_iter().map(system).collect(), ..Bench::default() })
+    let silent = OPERATIONS.iter().filter(|operation| operation.is_silent).map(|operation| operation.name);
+    let mut systems: Vec<System> =
+        silent.map(|name| System::new(name, operations, counted(name)).limit(0.001)).collect();
+    systems.push(System::new(CONTROL, operations.div_ceil(50), counted(CONTROL)));
+    Ok(Bench { systems, ..Bench::default() })
 }
 
 fn counted(operation: &'static str) -> Round {
@@ -75,80 +54,4 @@ fn calls(operation: &str, count: u64) -> Result<u64> {
     let total = summary.lines().rev().find_map(|line| line.trim().strip_prefix("total"));
     let calls = total.and_then(|rest| rest.split_whitespace().next());
     Ok(calls.ok_or_else(|| format!("strace told no total: {summary}"))?.parse()?)
-}
-
-/// Does an operation so often.
-pub(crate) fn repeat(operation: &str, count: u64) -> Result {
-    let known = OPERATIONS.iter().find(|(name, _)| *name == operation);
-    let (_, run) = known.ok_or_else(|| format!("there is no operation `{operation}`"))?;
-    run(count)
-}
-
-fn lock(count: u64) -> Result {
-    let total = Shared::new(Mutex::new(0))?;
-    for _ in 0..count {
-        *total.lock().map_err(|error| error.to_string())? += 1;
-    }
-    Ok(())
-}
-
-fn semaphore(count: u64) -> Result {
-    let semaphore = Shared::new(Semaphore::new(1))?;
-    for _ in 0..count {
-        drop(semaphore.acquire());
-    }
-    Ok(())
-}
-
-fn event(count: u64) -> Result {
-    let event = Shared::new(Event::new())?;
-    for _ in 0..count {
-        event.set();
-        event.wait();
-        event.clear();
-    }
-    Ok(())
-}
-
-fn queue(count: u64) -> Result {
-    one_by_one::<Sample>(count)
-}
-
-fn large(count: u64) -> Result {
-    one_by_one::<[[u64; 16]; 8]>(count)
-}
-
-fn one_by_one<P: Payload>(count: u64) -> Result {
-    let queue = Queue::bounded(CAPACITY)?;
-    for number in 0..count {
-        queue.put(P::of(number)).map_err(|error| error.to_string())?;
-        check(queue.get()?.number()?, number)?;
-    }
-    Ok(())
-}
-
-fn batches(count: u64) -> Result {
-    let queue = Queue::bounded(CAPACITY)?;
-    for number in 0..count {
-        let batch = (0..BATCH as u64).map(|index| Sample::of(number + index));
-        queue.put_many(batch).map_err(|error| error.to_string())?;
-        check(queue.get_many(BATCH)?.len() as u64, BATCH as u64)?;
-    }
-    Ok(())
-}
-
-fn single(count: u64) -> Result {
-    let (sender, receiver) = spsc::<Sample>(CAPACITY)?;
-    for number in 0..count {
-        sender.send(Payload::of(number)).map_err(|error| error.to_string())?;
-        check(receiver.recv()?.number()?, number)?;
-    }
-    Ok(())
-}
-
-fn sched_yield(count: u64) -> Result {
-    for _ in 0..count {
-        std::thread::yield_now();
-    }
-    Ok(())
 }

@@ -12,8 +12,9 @@ pub(super) const SCENARIO: Scenario = Scenario {
     bench,
 };
 
+/// A message such as programs have: strings, choices, and a list of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Job {
+pub(crate) struct Job {
     id: u64,
     name: String,
     place: Option<(f64, f64)>,
@@ -25,6 +26,18 @@ enum Step {
     Wait(u32),
     Copy { from: String, to: String },
     Stop,
+}
+
+impl Job {
+    pub(crate) fn example() -> Job {
+        let copy = Step::Copy { from: "/srv/in".to_owned(), to: "/srv/out".to_owned() };
+        Job {
+            id: 1 << 40,
+            name: "nightly".to_owned(),
+            place: Some((48.2, 16.4)),
+            steps: vec![Step::Wait(300), copy, Step::Stop],
+        }
+    }
 }
 
 /// The names of postcard's systems, to which ours are compared.
@@ -45,18 +58,8 @@ fn bench(context: &Context) -> Result<Bench> {
     let strings: Vec<String> = (0..1000).map(|index| format!("the string of number {index}")).collect();
     let names = Names { encode: "1,000 strings encode, postcard", decode: "1,000 strings decode, postcard" };
     add(&mut systems, "1,000 strings", names, effort.operations(1000), &strings);
-    let job = Job {
-        id: 1 << 40,
-        name: "nightly".to_owned(),
-        place: Some((48.2, 16.4)),
-        steps: vec![
-            Step::Wait(300),
-            Step::Copy { from: "/srv/in".to_owned(), to: "/srv/out".to_owned() },
-            Step::Stop,
-        ],
-    };
     let names = Names { encode: "struct encode, postcard", decode: "struct decode, postcard" };
-    add(&mut systems, "struct", names, effort.operations(200_000), &job);
+    add(&mut systems, "struct", names, effort.operations(200_000), &Job::example());
     Ok(Bench { systems, ..Bench::default() })
 }
 

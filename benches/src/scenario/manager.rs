@@ -93,7 +93,7 @@ fn calls<const WORKS: bool>(placement: Placement, clients: u64) -> Round {
     Box::new(move |count| {
         let mut builder = Manager::builder();
         if clients == 1 {
-            builder = builder.cpu_affinity(&[placement.cpu(1)]);
+            builder = builder.cpu_affinity(placement.cpu(1).as_slice());
         }
         let manager = builder.start()?;
         let each = count.div_ceil(clients);

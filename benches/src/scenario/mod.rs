@@ -2,8 +2,8 @@
 
 mod bulk;
 mod bytes_arg;
-pub(crate) mod calls;
-mod codec;
+mod calls;
+pub(crate) mod codec;
 mod event;
 mod forkserver;
 mod large;
@@ -16,7 +16,7 @@ mod queue;
 mod spawn;
 
 use crate::Result;
-use crate::args::{Args, Effort};
+use crate::args::{Args, Effort, Peers};
 use crate::measure::Bench;
 use crate::zygote::Zygote;
 use std::rc::Rc;
@@ -34,13 +34,15 @@ pub(crate) struct Scenario {
 pub(crate) struct Context {
     pub(crate) rounds: u32,
     pub(crate) effort: Effort,
+    pub(crate) peers: Peers,
     pub(crate) zygote: Rc<Zygote>,
 }
 
 impl Context {
     /// Must be called before a thread is started.
     pub(crate) fn new(args: &Args) -> Result<Context> {
-        Ok(Context { rounds: args.rounds(), effort: args.effort(), zygote: Rc::new(Zygote::start()?) })
+        let zygote = Rc::new(Zygote::start()?);
+        Ok(Context { rounds: args.rounds(), effort: args.effort(), peers: args.peers, zygote })
     }
 }
 
@@ -67,6 +69,8 @@ const ALL: &[Scenario] = &[
     queue::INTEGERS,
     queue::LARGE,
     queue::TWO_TO_TWO,
+    queue::CROWDS,
+    queue::SCALING,
     queue::ASLEEP,
     queue::PING,
     pipe::STREAM,

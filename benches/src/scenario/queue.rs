@@ -1,14 +1,15 @@
 use super::{Context, Scenario};
-use crate::Result;
 use crate::ends;
 use crate::floor::FloorRing;
 use crate::link::{
-    Crossbeam, Spsc, Std, asleep, flow, in_processes, ping, receive_batches, send_batches, stream,
+    Crossbeam, Rtrb, Spsc, Std, asleep, crowd, flow, in_processes, ping, receive_batches, send_batches,
+    stream,
 };
 use crate::measure::{Bench, Round, System};
 use crate::payload::{Payload, Sample};
-use crate::peer::{boost, python};
+use crate::peer::{boost, packaged, python};
 use crate::place::Placement;
+use crate::{Result, sys};
 use multiproc_queue::Queue;
 use multiproc_shm::Shared;
 
@@ -19,7 +20,9 @@ const BOOST: &str = "Boost message_queue";
 const RING: &str = "bare ring + futex";
 const CROSSBEAM: &str = "crossbeam-channel, threads";
 const STD: &str = "std mpsc, threads";
+const RTRB: &str = "rtrb, threads, never asleep";
 const PYTHON: &str = "CPython Queue";
+const FASTER_FIFO: &str = "faster-fifo";
 
 pub(super) const SMALL: Scenario = Scenario {
     name: "queue-16",
@@ -54,6 +57,22 @@ pub(super) const TWO_TO_TWO: Scenario = Scenario {
     sentence: "typed messages of 64 B from two processes to two others; the cost of one",
     unit: "ns",
     bench: two_to_two,
+};
+
+pub(super) const CROWDS: Scenario = Scenario {
+    name: "queue-n-m",
+    sentence: "typed messages of 64 B from so many processes to so many others, wherever the scheduler puts them; the \
+               cost of one",
+    unit: "ns",
+    bench: crowds,
+};
+
+pub(super) const SCALING: Scenario = Scenario {
+    name: "queue-scaling",
+    sentence: "typed messages of 64 B through one queue, between one to four times as many processes as there are \
+               processors, half of which put; the cost of one",
+    unit: "ns",
+    bench: scaling,
 };
 
 pub(super) const PING: Scenario = Scenario {
@@ -124,7 +143,7 @@ fn one_to_one<P: Payload>(context: &Context) -> Result<Bench> {
         };
         here.add(OURS, 400_000, &goals, stream::<P, Queue<P>>(placement, 1, in_processes));
         let batches =
-            flow::<P, Queue<P>>(placement, 1, in_processes, send_batches::<P>, receive_batches::<P>);
+            flow::<P, Queue<P>>(placement, [1, 1], in_processes, send_batches::<P>, receive_batches::<P>);
         here.add(OURS_BATCHES, 400_000, &[(OURS, 1.0 / 1.5), (RING, 1.0 / 1.5)], batches);
         let spsc = stream::<P, Spsc<P>>(placement, 1, in_processes);
         here.add(OURS_SPSC, 400_000, &[(RING, 1.0 / 0.9)], spsc);
@@ -132,8 +151,10 @@ fn one_to_one<P: Payload>(context: &Context) -> Result<Bench> {
         here.add_if(BOOST, 200_000, boost("stream", size, 1, placement)?);
         heavy::stream::<P>(here, placement);
         here.add_if(PYTHON, 10_000, python("queue", size, placement)?);
+        here.add_if(FASTER_FIFO, 10_000, packaged("faster-fifo", size, placement)?);
         here.add(CROSSBEAM, 400_000, &[], stream::<P, Crossbeam<P>>(placement, 1, ends::threads));
         here.add(STD, 400_000, &[], stream::<P, Std<P>>(placement, 1, ends::threads));
+        here.add(RTRB, 400_000, &[], stream::<P, Rtrb<P>>(placement, 1, ends::threads));
         Ok(())
     })
 }
@@ -149,6 +170,59 @@ fn two_to_two(context: &Context) -> Result<Bench> {
     })
 }
 
+fn crowds(context: &Context) -> Result<Bench> {
+    let mut bench = Bench::default();
+    let name = |system: &str, [from, to]: [u64; 2]| format!("{system}, {from} to {to}");
+    for numbers in [[1, 1], [1, 4], [4, 1], [4, 4]] {
+        among(context, &mut bench, numbers, name, |ours| {
+            ours.goal(name(BOOST, numbers), 0.5).goal(name(CROSSBEAM, numbers), 1.0 / 0.6)
+        })?;
+    }
+    Ok(bench)
+}
+
+fn scaling(context: &Context) -> Result<Bench> {
+    let mut bench = Bench::default();
+    let name = |system: &str, [from, to]: [u64; 2]| format!("{system}, {} processes", from + to);
+    let cores = sys::cpus()?.len() as u64;
+    let numbers = |times: u64| [(times * cores).div_ceil(2); 2];
+    for times in 1..=4 {
+        among(context, &mut bench, numbers(times), name, |ours| {
+            // More of them than there are processors are not to be slower.
+            if times > 1 { ours.goal(name(OURS, numbers(1)), 1.25) } else { ours }
+        })?;
+    }
+    Ok(bench)
+}
+
+/// Those with which many ends may share one queue.
+fn among(
+    context: &Context,
+    bench: &mut Bench,
+    numbers: [u64; 2],
+    name: impl Fn(&str, [u64; 2]) -> String,
+    goals: impl FnOnce(System) -> System,
+) -> Result {
+    type P = Sample;
+    let place = Placement::ANYWHERE;
+    let add = |system: &str, operations, round| {
+        let operations = context.effort.operations(operations);
+        System::new(name(system, numbers), operations, round).against(name(BOOST, numbers))
+    };
+    let ours = add(OURS, 400_000, crowd::<P, Queue<P>>(place, numbers, in_processes));
+    bench.systems.push(goals(ours));
+    // Its program has as many that put as those that take.
+    if numbers[0] == numbers[1] {
+        match boost("stream", size_of::<P>(), numbers[0], place)? {
+            Ok(round) => bench.systems.push(add(BOOST, 200_000, round)),
+            Err(why) => bench.absent = vec![why],
+        }
+    }
+    let threads = crowd::<P, Crossbeam<P>>(place, numbers, ends::threads);
+    bench.systems.push(add(CROSSBEAM, 400_000, threads));
+    Ok(())
+}
+
 fn there_and_back(context: &Context) -> Result<Bench> {
     type P = Sample;
     both(context, RING, |here, placement| {
@@ -162,6 +236,7 @@ fn there_and_back(context: &Context) -> Result<Bench> {
         let python = python("ping", size_of::<P>(), placement)?.map(microseconds);
         here.add_if(PYTHON, 2_000, python);
         here.add(CROSSBEAM, 20_000, &[], ping::<P, Crossbeam<P>>(placement, ends::threads));
+        here.add(RTRB, 20_000, &[], ping::<P, Rtrb<P>>(placement, ends::threads));
         Ok(())
     })
 }
