@@ -2,16 +2,20 @@
 
 use crate::shell::{Result, cargo, run};
 
-/// Asks for the peers that take long to build.
+/// Which peers take part; without a value it asks for those that take long to build, too.
 const PEERS: &str = "--peers";
 
-/// Runs the command; the arguments are the benchmarks' own, but for `--peers`.
+/// Runs the command; the arguments are the benchmarks' own, but for `--peers` alone.
 pub(crate) fn command(args: &[String]) -> Result {
     // A workspace of its own, so that the peers' dependencies are not built by everything else.
     let mut bench = cargo(&["run", "--release", "--manifest-path", "benches/Cargo.toml"]);
-    if args.iter().any(|arg| arg == PEERS) {
+    let mut args = args.to_vec();
+    if let Some(at) = args.iter().position(|arg| arg == PEERS)
+        && args.get(at + 1).is_none_or(|value| value.starts_with("--"))
+    {
+        args.remove(at);
         bench.args(["--features", "peers"]);
     }
-    bench.arg("--").args(args.iter().filter(|arg| *arg != PEERS));
+    bench.arg("--").args(args);
     run(bench)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::metadata::Workspace;
 use crate::shell::{Result, cargo, root, run, succeeds};
-use crate::{bench, docs, links, spelling, stress, test, tidy};
+use crate::{bench, debian, docs, links, spelling, stress, test, tidy};
 
 type Gate = fn(&Workspace) -> Result<Outcome>;
 
@@ -35,6 +35,7 @@ const GATES: &[(&str, Gate)] = &[
     ("test-release", |_| test::release().map(Outcome::Tested)),
     ("stress", |_| stress::bounded().map(|()| Outcome::Passed)),
     ("bench-smoke", |_| bench::command(&["--smoke".to_owned()]).map(|()| Outcome::Passed)),
+    ("instructions", instructions),
 ];
 
 /// Another architecture, to see that nothing assumes this one.
@@ -190,6 +191,18 @@ fn deny(_: &Workspace) -> Result<Outcome> {
         return Ok(Outcome::Skipped(missing.to_owned()));
     }
     run(cargo(&["deny", "--all-features", "check"]))?;
+    Ok(Outcome::Passed)
+}
+
+/// Compares the instructions of the hot paths with what they were.
+fn instructions(_: &Workspace) -> Result<Outcome> {
+    const NEEDED: &[&str] = &["valgrind"];
+    let mut version = Command::new(NEEDED[0]);
+    version.arg("--version");
+    if !succeeds(version) && !debian::has(NEEDED) {
+        return Ok(Outcome::Skipped(debian::lack("valgrind is not installed", NEEDED)));
+    }
+    bench::command(&["--instructions".to_owned()])?;
     Ok(Outcome::Passed)
 }
 

@@ -6,6 +6,7 @@
 
 mod bench;
 mod ci;
+mod debian;
 mod docs;
 mod fuzz;
 mod links;
@@ -27,7 +28,7 @@ Usage: cargo xtask <command> [arguments]
 
   test                 the whole test suite: unit, integration and doc tests, every feature on
   ci [gate]...         every gate in order, or the named ones, stopping at the first failure
-  bench [argument]...  the benchmarks; arguments go to them (--quick, --smoke, --only, --json)
+  bench [argument]...  the benchmarks; arguments go to them (--quick, --only, --peers none, --instructions)
   sanitize             the tests of threads under AddressSanitizer and ThreadSanitizer (--only address|thread)
   fuzz                 hostile input for frames, handshakes, codec and names (--only name, --seconds n)
   stress [argument]... kills at every instruction; arguments go to it (--minutes n, --only name, --list)
