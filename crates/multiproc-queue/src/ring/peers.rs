@@ -44,7 +44,7 @@ pub(super) fn politely() -> Deadline {
 }
 
 /// How long a lock is waited for although the time is up.
-const GRACE: Duration = Duration::from_millis(20);
+const GRACE: Duration = Duration::from_millis(100);
 
 /// Takes a lock by a deadline, or a little later: nobody can tell whether there is a message, or room, while another
 /// process is between two of its steps. Only an owner that was stopped there is not waited for.

@@ -11,6 +11,7 @@
 //!   when it has found little, where that has brought more.
 //! - Two who wait for each other asleep never learn that they need not. So now and then one looks as long as a sleep
 //!   takes, and the more seldom the more often that was in vain.
+//! - Who looks in vain many times on end sleeps at once, and looks only now and then.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 /// What one process has learned about one kind of wait.
 #[derive(Debug)]
 pub struct Spin {
-    /// How many pauses the next wait spends on looking.
+    /// How many pauses the next wait spends on looking; fewer than the fewest are those, and none is none.
     looks: AtomicU32,
     /// How many waits it is until the core is offered again.
     aloof: AtomicU32,
@@ -27,6 +28,8 @@ pub struct Spin {
     interval: AtomicU32,
     /// How many waits it is until lingering is tried again.
     in_vain: AtomicU32,
+    /// How many waits it is until looking is tried again, where it is done no more.
+    asleep: AtomicU32,
 }
 
 /// So many pauses, of some 20 ns each, find out whether things have changed.
@@ -36,6 +39,8 @@ const MOST: u32 = 2048;
 /// How many waits there are between long looks.
 const OFTEN: u32 = 8;
 const SELDOM: u32 = 1 << 14;
+/// How many waits there are between two that look, where looking was in vain many times on end.
+const TRY_AGAIN: u32 = 16;
 /// For how many waits the core is not offered after that was in vain, and after others took it for long.
 const SHORT: u32 = 16;
 const LONG: u32 = 4096;
@@ -74,6 +79,7 @@ impl Spin {
             rest: AtomicU32::new(OFTEN),
             interval: AtomicU32::new(OFTEN),
             in_vain: AtomicU32::new(0),
+            asleep: AtomicU32::new(0),
         }
     }
 
@@ -89,7 +95,7 @@ impl Spin {
         // Relaxed, here and below: a guess, and threads that overwrite each other's guess learn all the same.
         let looks = self.looks.load(Ordering::Relaxed);
         let is_long = looks < MOST && is_time(&self.rest, &self.interval);
-        let most = if is_long { MOST } else { looks } / pause;
+        let most = if is_long { MOST } else { self.usual(looks) } / pause;
         for look in 1..=most {
             rest(pause);
             let seen = found();
@@ -106,6 +112,17 @@ impl Spin {
             self.interval.store((interval * 2).min(SELDOM), Ordering::Relaxed);
         }
         self.offer_core(looks, || found() > 0)
+    }
+
+    /// How many pauses a wait spends that is not a long one.
+    #[inline]
+    fn usual(&self, looks: u32) -> u32 {
+        if looks > 0 {
+            return looks.max(FEWEST);
+        }
+        let left = self.asleep.load(Ordering::Relaxed);
+        self.asleep.store(if left == 0 { TRY_AGAIN } else { left - 1 }, Ordering::Relaxed);
+        if left == 0 { FEWEST } else { 0 }
     }
 
     /// Waits for more than `seen` if that has paid before, or to see whether it would.
@@ -128,7 +145,7 @@ impl Spin {
         }
         let wanted = (look * 2).clamp(FEWEST, MOST);
         if wanted != looks {
-            self.looks.store((looks * 7 + wanted).div_ceil(8), Ordering::Relaxed);
+            self.looks.store((looks.max(FEWEST) * 7 + wanted).div_ceil(8), Ordering::Relaxed);
         }
     }
 
@@ -137,19 +154,17 @@ impl Spin {
         let aloof = self.aloof.load(Ordering::Relaxed);
         if aloof > 0 {
             self.aloof.store(aloof - 1, Ordering::Relaxed);
-            self.looks.store((looks / 2).max(FEWEST), Ordering::Relaxed);
+            self.looks.store(looks / 2, Ordering::Relaxed);
             return false;
         }
         let before = Instant::now();
         std::thread::yield_now();
         let is_ready = ready();
-        if is_ready {
-            // Neither side needs to look while the other one cannot run.
-            self.looks.store(looks / 2, Ordering::Relaxed);
-        } else {
+        // It was in vain, or neither side needs to look while the other one cannot run.
+        self.looks.store(looks / 2, Ordering::Relaxed);
+        if !is_ready {
             let was_long = before.elapsed() > SLICE;
             self.aloof.store(if was_long { LONG } else { SHORT }, Ordering::Relaxed);
-            self.looks.store((looks / 2).max(FEWEST), Ordering::Relaxed);
         }
         is_ready
     }
