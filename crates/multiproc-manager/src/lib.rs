@@ -60,14 +60,6 @@
 //! [`publish`](RemoteManager::publish) gives them. Both ends must be the same build of the same program. Over TCP every
 //! frame is signed, none is hidden, and handles do not travel.
 //!
-//! # What happens when a process dies here
-//!
-//! - *A client*: within a moment its references are gone, its locks free and its permits back; what it waited for it does
-//!   not get. A call of its that runs goes to its end.
-//! - *The server*: every call errors at once. [`CallError::may_have_run`] tells whether the call may have been made. All
-//!   state is lost; a new manager begins anew.
-//! - *The process that has started the server*: the server dies with it, whatever it dies of.
-//!
 //! # Differences from Python
 //!
 //! - Functions go to the data; there are no classes to register.
@@ -75,6 +67,14 @@
 //!   the server.
 //! - Results are copies, and proxies only where proxies were put in.
 //! - A guard, and not only a method, has a lock; a process that dies does not keep it.
+//!
+//! # What happens when a process dies here
+//!
+//! - *A client*: within a moment its references are gone, its locks free and its permits back; what it waited for it does
+//!   not get. A call of its that runs goes to its end.
+//! - *The server*: every call errors at once. [`CallError::may_have_run`] tells whether the call may have been made. All
+//!   state is lost; a new manager begins anew.
+//! - *The process that has started the server*: the server dies with it, whatever it dies of.
 
 mod client;
 mod error;

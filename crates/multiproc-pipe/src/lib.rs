@@ -48,6 +48,11 @@
 //!
 //! [`wait()`] takes everything that has a descriptor: connections, listeners, processes, sockets, files.
 //!
+//! # Differences from Python
+//!
+//! Messages are typed. The same end may be used from several threads without interleaving. A timeout bounds the
+//! whole call, and a call that timed out has consumed nothing.
+//!
 //! # What happens when a process dies here
 //!
 //! When every copy of the other end is gone, `recv` still gives what was sent before, and then an error whose
@@ -55,11 +60,6 @@
 //! A peer killed in the middle of a message leaves a *torn* frame, which is its own error
 //! ([`is_torn`](RecvError::is_torn)) and never half a message. Copies count: a process that was forked without
 //! exec, or a descriptor still in flight, keeps an end open.
-//!
-//! # Differences from Python
-//!
-//! Messages are typed. The same end may be used from several threads without interleaving. A timeout bounds the
-//! whole call, and a call that timed out has consumed nothing.
 
 mod address;
 #[cfg(feature = "tokio")]

@@ -48,14 +48,6 @@
 //! Each task ends exactly once, in its result or a [`TaskError`]. A panic is one, with its place and its backtrace;
 //! the worker goes on to the next task.
 //!
-//! # What happens when a process dies here
-//!
-//! - *A worker*: the task that it had begun ends with [`TaskError::WorkerDied`], which tells how and, as far as can be
-//!   told, [why](Cause); those that waited behind it run elsewhere; what it had done is not lost; a replacement is
-//!   started, with growing pauses if workers die before they can begin.
-//! - *The process that owns the pool*: the workers die with it, whatever it dies of.
-//! - *What a task has started*: each worker leads a process group, which is killed when the worker ends.
-//!
 //! Tasks travel to workers together, as many as make some hundred microseconds of work. Nobody sees that: each has its
 //! own result, deadline, retry and error, and those that one worker has, and has not begun, are given to another that
 //! has nothing to do. So no task waits behind a long one while there is somebody free.
@@ -77,6 +69,14 @@
 //! - A task that closes descriptors that are not its own may cost its worker.
 //! - A function runs in whatever worker is free: what it leaves in statics is there for the next one.
 //! - Callbacks are called on one thread, one after the other.
+//!
+//! # What happens when a process dies here
+//!
+//! - *A worker*: the task that it had begun ends with [`TaskError::WorkerDied`], which tells how and, as far as can be
+//!   told, [why](Cause); those that waited behind it run elsewhere; what it had done is not lost; a replacement is
+//!   started, with growing pauses if workers die before they can begin.
+//! - *The process that owns the pool*: the workers die with it, whatever it dies of.
+//! - *What a task has started*: each worker leads a process group, which is killed when the worker ends.
 
 mod arrivals;
 #[doc(hidden)]

@@ -64,6 +64,19 @@
 //! - A leased message stays in its chunk of 64 KiB, which is not used again meanwhile.
 //! - Named queues carry no handles.
 //! - All processes must be of one PID namespace.
+//!
+//! # What happens when a process dies here
+//!
+//! - *A producer, in a put*: before the one step that commits, nothing was put; after it, all of it. Who waits for the lock
+//!   that it held has it at once.
+//! - *A producer, after a put*: the message stays. So do the handles in it.
+//! - *A consumer, in a get*: the message is there still, or it was got.
+//! - *A consumer, after a get*: the message went with it, unless it was a [lease](Queue::lease): then the next one gets it,
+//!   and `is_redelivered` says so.
+//! - *The last sender or receiver of a channel*: who waits at the other end is told, within a tenth of a second; the messages
+//!   that are there are received first.
+//! - *All of them*: the kernel frees the memory. A named queue stays, with what is in it, until it is
+//!   [unlinked](Queue::unlink).
 
 #[cfg(not(any(loom, multiproc_model)))]
 mod arena;

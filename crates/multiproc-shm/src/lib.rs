@@ -42,6 +42,15 @@
 //! - After a fork without exec both processes have the same memory, as with any handle.
 //! - A holder of a [`Shared`] or a [`SharedSlice`] can write anything there, as a thread could. Named objects
 //!   and [`PooledBytes`] are received only from processes of the same family; the others from anybody.
+//!
+//! # What happens when a process dies here
+//!
+//! - *A holder of something without a name*: nothing, as long as there is another; the last one takes the memory with it.
+//! - *A holder of something with a name*: nothing. The name stays, with what was written.
+//! - *Whoever was writing*: what was written so far stays, and is a value. To know whether it is whole, put a lock around it
+//!   (`Shared<Mutex<T>>` of `multiproc-sync`), which tells of an owner that died.
+//! - *Whoever was creating a name*: there is no such name; it appears complete or not at all.
+//! - *A reader of [`PooledBytes`]*: its segment goes back to the pool. *The pool's owner*: what was handed out stays readable.
 
 // The derive names the crate by this path, also here.
 extern crate self as multiproc_shm;

@@ -46,18 +46,46 @@
 //! monotonic: setting the clock shortens no wait. Who wakes others (`set`, `notify_all`, a dropped guard) never waits
 //! for them. Where nobody waits no operation is a system call.
 //!
-//! # Deaths
-//!
-//! A process may be killed between any two instructions of any operation here, also while it cleans up after another,
-//! and none of the others hangs. Mostly the kernel tells of a death at once. Where it cannot (a thread that held
-//! several locks, a system without robust futexes) those who wait look for themselves, ten times a second or more.
-//!
 //! # Caveats
 //!
 //! - A process that is stopped, and not dead, keeps what it holds. Nothing here takes silence for death.
 //! - All processes must be of one PID namespace: threads are known by their numbers.
 //! - Guards stay on the thread that took the lock. A forked child's copy of a guard is none: it releases nothing.
 //! - `exec` in a process that holds a permit or reads an [`RwLock`] keeps them taken until that process ends.
+//!
+//! # What happens when a process dies here
+//!
+//! A process may be killed between any two instructions of any operation here, also while it cleans up after another,
+//! and none of the others hangs. The table at the top says what becomes of each. Mostly the kernel tells of a death at
+//! once. Where it cannot (a thread that held several locks, a system without robust futexes) those who wait look for
+//! themselves, ten times a second or more.
+//!
+//! What the dead one was changing is half-changed. So the next owner gets an error, and the lock with it:
+//!
+//! ```
+//! use multiproc_shm::Shared;
+//! use multiproc_sync::Mutex;
+//!
+//! let pair = Shared::new(Mutex::new([0u64; 2]))?; // the two are to be equal
+//! let same = pair.clone();
+//! let failed = std::thread::spawn(move || { // or a process that is killed
+//!     let mut pair = same.lock().unwrap();
+//!     pair[0] = 1;
+//!     panic!("between the two");
+//! });
+//! assert!(failed.join().is_err());
+//!
+//! let pair = pair.lock().unwrap_or_else(|error| {
+//!     assert!(error.is_owner_dead());
+//!     let mut pair = error.into_guard();
+//!     pair[1] = pair[0]; // what is to be true again is the program's to know
+//!     pair
+//! });
+//! assert_eq!(*pair, [1, 1]);
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! If the error is dropped instead, the next one is told again.
 
 // loom's atomics are made while the program runs: what is made by constant functions is not for it.
 #[doc(hidden)]
