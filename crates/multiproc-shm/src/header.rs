@@ -240,4 +240,36 @@ mod tests {
         assert_eq!(Header::of::<Page>(0).offset, 4096);
         let _ = Page([0; 4096]).0;
     }
+
+    #[test]
+    fn as_it_is_drawn() {
+        let page = include_str!("../../../ARCHITECTURE.md");
+        let part = page.split("\n### ").find(|part| part.starts_with("A segment")).unwrap();
+        let drawn = [
+            (offset_of!(Header, magic), 8, "magic"),
+            (offset_of!(Header, version), 4, "version"),
+            (offset_of!(Header, kind), 4, "kind"),
+            (offset_of!(Header, fingerprint), 8, "fingerprint"),
+            (offset_of!(Header, len), 8, "len"),
+            (offset_of!(Header, offset), 8, "offset"),
+            (offset_of!(Header, namespace), 8, "namespace"),
+            (offset_of!(Header, about), 8, "about"),
+            (offset_of!(Header, reserved), 8, "reserved"),
+        ];
+        for (offset, bytes, what) in drawn {
+            let line = format!("\n{offset:>7} {bytes:>6}  {what}\n");
+            assert!(part.contains(&line), "ARCHITECTURE.md does not draw {line:?}");
+        }
+        let part = page.split("\n### ").find(|part| part.starts_with("The memory of a queue")).unwrap();
+        let drawn = [
+            0,
+            crate::arena::NUMBERS as usize,
+            crate::arena::CONTROL,
+            crate::arena::ABOUT,
+            crate::arena::BEGIN as usize,
+        ];
+        for offset in drawn {
+            assert!(part.contains(&format!("\n{offset:>7} ")), "ARCHITECTURE.md does not draw {offset}");
+        }
+    }
 }

@@ -257,3 +257,21 @@ impl<T: fmt::Display> fmt::Display for MutexGuard<'_, T> {
         (**self).fmt(f)
     }
 }
+
+#[cfg(all(test, not(any(loom, multiproc_model))))]
+mod layout {
+    use super::*;
+
+    #[test]
+    fn as_it_is_drawn() {
+        let page = include_str!("../../../ARCHITECTURE.md");
+        let lines = [
+            format!("\n{:>7} {:>6}  Mutex.lock\n", offset_of!(Mutex<u64>, lock), size_of::<Lock>()),
+            format!("\n{:>7} {:>6}  Mutex.poison\n", offset_of!(Mutex<u64>, poison), size_of::<Poison>()),
+            format!("\n{:>7} {:>6}  Mutex.value\n", offset_of!(Mutex<u64>, value), ""),
+        ];
+        for line in lines {
+            assert!(page.contains(&line), "ARCHITECTURE.md does not draw {line:?}");
+        }
+    }
+}

@@ -205,3 +205,30 @@ impl AnswerHead {
         Some((head, rest))
     }
 }
+
+#[cfg(all(test, not(any(loom, multiproc_model))))]
+mod layout {
+    use super::*;
+    use std::mem::offset_of;
+
+    #[test]
+    fn as_it_is_drawn() {
+        let page = include_str!("../../../../ARCHITECTURE.md");
+        let part = page.split("\n### ").find(|part| part.starts_with("What a worker")).unwrap();
+        for (offset, bytes, what) in [
+            (offset_of!(Marks, begun), 8, "begun"),
+            (offset_of!(Marks, since), 8, "since"),
+            (offset_of!(Marks, journal_at), 8, "journal_at"),
+            (offset_of!(Marks, journal_len), 8, "journal_len"),
+            (offset_of!(Marks, idle), 8, "idle"),
+            (offset_of!(Marks, reserved), 24, "reserved"),
+            (offset_of!(Marks, taken_back), 8, "taken_back"),
+            (offset_of!(Marks, stop), 8, "stop"),
+            (offset_of!(Marks, reserved_too), 48, "reserved_too"),
+            (offset_of!(Marks, journal), 8 * JOURNAL, "journal"),
+        ] {
+            let line = format!("\n{offset:>7} {bytes:>6}  {what}\n");
+            assert!(part.contains(&line), "ARCHITECTURE.md does not draw {line:?}");
+        }
+    }
+}

@@ -79,3 +79,50 @@ const _: () = {
     assert!(std::mem::offset_of!(Control, head) == 256);
     assert!(std::mem::offset_of!(Control, leases) == 384);
 };
+
+#[cfg(all(test, not(any(loom, multiproc_model))))]
+mod layout {
+    use super::*;
+    use std::mem::offset_of;
+
+    #[test]
+    fn as_it_is_drawn() {
+        check(
+            "Control words",
+            &[
+                (offset_of!(Control, bell), size_of::<DeathBell>(), "bell"),
+                (offset_of!(Control, departures), 16, "departures"),
+                (offset_of!(Control, owners), 16, "owners"),
+                (offset_of!(Control, reserved), 88, "reserved"),
+                (offset_of!(Control, tail), size_of::<Side>(), "tail"),
+                (offset_of!(Control, head), size_of::<Side>(), "head"),
+                (offset_of!(Control, leases), size_of::<Leases>(), "leases"),
+            ],
+        );
+        check(
+            "One end",
+            &[
+                (offset_of!(Side, lock), size_of::<Lock>(), "lock"),
+                (offset_of!(Side, cell), size_of::<WaitCell>(), "cell"),
+                (offset_of!(Side, other), 8, "other"),
+                (offset_of!(Side, chunks), 8, "chunks"),
+                (offset_of!(Side, cursor), 8, "cursor"),
+                (offset_of!(Side, token), 8, "token"),
+                (offset_of!(Side, returned), 8, "returned"),
+                (offset_of!(Side, ended), 8, "ended"),
+                (offset_of!(Side, backed), 8, "backed"),
+                (offset_of!(Side, trimmed), 8, "trimmed"),
+                (offset_of!(Side, reserved), 32, "reserved"),
+            ],
+        );
+    }
+
+    fn check(heading: &str, drawn: &[(usize, usize, &str)]) {
+        let page = include_str!("../../../../ARCHITECTURE.md");
+        let part = page.split("\n### ").find(|part| part.starts_with(heading)).unwrap();
+        for (offset, bytes, what) in drawn {
+            let line = format!("\n{offset:>7} {bytes:>6}  {what}\n");
+            assert!(part.contains(&line), "ARCHITECTURE.md does not draw {line:?}");
+        }
+    }
+}

@@ -201,3 +201,10 @@ impl Default for WaitCell {
         WaitCell::new(0)
     }
 }
+
+/// What ARCHITECTURE.md draws.
+#[cfg(all(test, not(any(loom, multiproc_model))))]
+pub(super) const DRAWN: [super::Drawn; 2] = [
+    (std::mem::offset_of!(WaitCell, word), 4, "WaitCell.word"),
+    (std::mem::offset_of!(WaitCell, values), 16, "WaitCell.values"),
+];

@@ -17,3 +17,24 @@ pub use cell::WaitCell;
 pub use lock::{Acquired, Lock, Locked};
 pub use monitor::{Entered, Monitor};
 pub use permits::{NotTaken, Permits, Taken};
+
+/// An offset, a length and a name, as ARCHITECTURE.md has them.
+#[cfg(all(test, not(any(loom, multiproc_model))))]
+type Drawn = (usize, usize, &'static str);
+
+#[cfg(all(test, not(any(loom, multiproc_model))))]
+mod layout {
+    use super::{DeathBell, Lock, cell, monitor, permits};
+
+    #[test]
+    fn as_it_is_drawn() {
+        let page = include_str!("../../../../ARCHITECTURE.md");
+        let part = page.split("\n### ").find(|part| part.starts_with("The words of sync")).unwrap();
+        let words = [(0, size_of::<Lock>(), "Lock"), (0, size_of::<DeathBell>(), "DeathBell")];
+        let drawn = words.iter().chain(&cell::DRAWN).chain(&monitor::DRAWN).chain(&permits::DRAWN);
+        for (offset, bytes, what) in drawn {
+            let line = format!("\n{offset:>7} {bytes:>6}  {what}\n");
+            assert!(part.contains(&line), "ARCHITECTURE.md does not draw {line:?}");
+        }
+    }
+}

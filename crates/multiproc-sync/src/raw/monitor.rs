@@ -142,3 +142,11 @@ impl Drop for Entered<'_> {
         self.monitor.lock.unlock(self.locked);
     }
 }
+
+/// What ARCHITECTURE.md draws.
+#[cfg(all(test, not(any(loom, multiproc_model))))]
+pub(super) const DRAWN: [super::Drawn; 3] = [
+    (std::mem::offset_of!(Monitor, lock), size_of::<Lock>(), "Monitor.lock"),
+    (std::mem::offset_of!(Monitor, bell), size_of::<DeathBell>(), "Monitor.bell"),
+    (std::mem::offset_of!(Monitor, cell), size_of::<WaitCell>(), "Monitor.cell"),
+];

@@ -397,3 +397,10 @@ impl Default for Permits {
         Permits::new()
     }
 }
+
+/// What ARCHITECTURE.md draws.
+#[cfg(all(test, not(any(loom, multiproc_model))))]
+pub(super) const DRAWN: [super::Drawn; 2] = [
+    (std::mem::offset_of!(Permits, monitor), size_of::<Monitor>(), "Permits.monitor"),
+    (std::mem::offset_of!(Permits, holders), 16 * HOLDERS, "Permits.holders"),
+];
