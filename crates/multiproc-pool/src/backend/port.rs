@@ -23,6 +23,8 @@ pub struct Order {
     pub ends: Vec<usize>,
     pub timeout: Option<Duration>,
     pub grace: Duration,
+    /// As of [`TaskOptions::retries`](crate::TaskOptions::retries).
+    pub retries: u32,
 }
 
 /// What is told of an order's elements: of each of them once.
@@ -60,17 +62,17 @@ impl Port {
 
     /// Has an order done; whoever calls this works the pool meanwhile.
     pub fn hand_in(&self, order: Order, told: Arc<dyn Told>) -> Hand {
-        let Order { runner, function, framed, arguments, ends, timeout, grace } = order;
+        let Order { runner, function, framed, arguments, ends, timeout, grace, retries } = order;
         let mut hasher = DefaultHasher::new();
         (&runner, &function).hash(&mut hasher);
         let key = (hasher.finish() as usize, 0);
-        let mut options = TaskOptions::new().grace(grace);
+        let mut options = TaskOptions::new().grace(grace).retries(retries);
         options.timeout = timeout;
         let sink: Arc<dyn Sink> = Arc::new(Outward(told));
         let work = Work {
             sink: Arc::clone(&sink),
             code: Arc::new(Code { runner, function, key }),
-            options: timeout.map(|_| Arc::new(options)),
+            options: (timeout.is_some() || retries > 0).then(|| Arc::new(options)),
             framed,
             alone: false,
             bytes: arguments,

@@ -1,0 +1,623 @@
+//! What watches over the tasks that are out.
+
+use super::Shared;
+use super::ledger::Ledger;
+use super::roll::Roll;
+use crate::letters;
+use crate::link::Link;
+use crate::seal::Sort;
+use crate::wire::{About, Answer, Body, Ended, Hello, Here, Id, Part, State, Task, ToAgents, ToCaller};
+use futures_util::StreamExt;
+use multiproc_pool::backend::Event;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// How long the arrival of an answer may stay unsaid, and how many.
+const UNSAID: Duration = Duration::from_millis(30);
+const MANY: usize = 64;
+/// How long the server may take to say that it has stored a task.
+const STORED: Duration = Duration::from_secs(3);
+/// Who did nothing for so long was stopped, not idle.
+const STALL: Duration = Duration::from_secs(1);
+
+/// What the pool wants.
+#[derive(Debug)]
+pub(super) enum Command {
+    Submit { number: u64, count: u32, body: Vec<u8> },
+    Cancel { number: u64, elements: Vec<u32>, running: bool },
+    Bury { runner: Vec<u8>, function: Vec<u8>, arguments: Vec<u8>, error: String },
+    Leave,
+}
+
+/// What came of something that was begun here.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// A long body is in the object store.
+    Stored { number: u64, body: Result<Body, String> },
+    /// All answers of a message are here.
+    Fetched { agent: Id, serial: u64, answers: Vec<Answer> },
+    /// The stream is there, and nothing of ours in it.
+    Prepared { asks: u64 },
+    /// A task was taken out of the stream, or not.
+    Deleted { number: u64, turn: u32, is_out: bool },
+}
+
+/// An agent, as far as it is known.
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) about: About,
+    /// When it was heard of last, and the number of its last beat.
+    pub(super) heard: Instant,
+    beat: u64,
+    /// The last roll call that it has answered, and what it had then.
+    pub(super) answers: u64,
+    pub(super) holds: BTreeSet<u64>,
+}
+
+pub(super) struct Actor {
+    pub(super) link: Link,
+    pub(super) id: Id,
+    pub(super) name: String,
+    state: Option<State>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) ledger: Ledger,
+    pub(super) agents: BTreeMap<Id, Agent>,
+    /// When an agent was lost last.
+    pub(super) lost_at: Option<Instant>,
+    beat: u64,
+    pub(super) asks: u64,
+    /// While there is one, nothing is put into the stream.
+    pub(super) roll: Option<Roll>,
+    /// What is to go into the stream when it may.
+    pub(super) unsent: BTreeSet<u64>,
+    /// Answers that have arrived, of which their agents do not know yet.
+    received: BTreeMap<Id, Vec<u64>>,
+    unsaid: Option<Instant>,
+    beat_at: Instant,
+    /// Since when there are tasks and nobody for them, and what others are there.
+    alone: Option<Instant>,
+    others: BTreeSet<String>,
+    is_impossible: bool,
+    pub(super) notes: UnboundedSender<Note>,
+    pub(super) events: Vec<Event>,
+}
+
+impl Actor {
+    pub(super) async fn run(
+        link: Link,
+        id: Id,
+        state: Option<State>,
+        shared: Arc<Shared>,
+        mut commands: UnboundedReceiver<Command>,
+    ) {
+        let (notes, mut noted) = unbounded_channel();
+        let name = id.to_string();
+        let inbox = link.client.subscribe(link.names.caller(&name)).await;
+        let stored = link.client.subscribe(format!("{}.*.*", link.names.stored(&name))).await;
+        let here_at = format!("{}.here", link.names.caller(&name));
+        let here = link.client.subscribe(here_at.clone()).await;
+        let mut breaks = link.breaks.clone();
+        let now = Instant::now();
+        let mut actor = Actor {
+            link,
+            id,
+            name,
+            state,
+            shared,
+            ledger: Ledger::default(),
+            agents: BTreeMap::new(),
+            lost_at: None,
+            beat: 0,
+            asks: 0,
+            roll: None,
+            unsent: BTreeSet::new(),
+            received: BTreeMap::new(),
+            unsaid: None,
+            beat_at: now,
+            alone: None,
+            others: BTreeSet::new(),
+            is_impossible: false,
+            notes,
+            events: Vec::new(),
+        };
+        if let (Ok(mut inbox), Ok(mut stored), Ok(mut here)) = (inbox, stored, here) {
+            breaks.mark_unchanged();
+            actor.call_roll();
+            let mut awake = Instant::now();
+            loop {
+                let at = actor.unsaid.map_or(actor.beat_at, |unsaid| unsaid.min(actor.beat_at));
+                tokio::select! {
+                    command = commands.recv() => match command {
+                        Some(Command::Leave) | None => break,
+                        Some(command) => actor.command(command).await,
+                    },
+                    Some(message) = inbox.next() => {
+                        let opened = actor.link.seal.open::<ToCaller>(Sort::ToCaller, &message.payload);
+                        if let Some(message) = opened {
+                            actor.hear(message).await;
+                        }
+                    }
+                    Some(message) = stored.next() => actor.stored(&message),
+                    Some(message) = here.next() => actor.other(&message.payload),
+                    Some(note) = noted.recv() => actor.note(note).await,
+                    changed = breaks.changed() => {
+                        if changed.is_err() {
+                            break;
+                        }
+                        actor.call_roll();
+                    }
+                    () = tokio::time::sleep_until(at.into()) => {}
+                }
+                let now = Instant::now();
+                if now - awake > STALL {
+                    // We were stopped, not they.
+                    actor.agents.values_mut().for_each(|agent| agent.heard = now);
+                }
+                actor.tick(now, &here_at).await;
+                actor.deliver();
+                awake = Instant::now();
+            }
+        }
+        actor.leave().await;
+    }
+
+    pub(super) fn hello(&mut self) -> Hello {
+        self.beat += 1;
+        Hello { caller: self.id, beat: self.beat, floor: self.ledger.floor(), state: self.state.clone() }
+    }
+
+    /// Gives the pool what there is for it.
+    fn deliver(&mut self) {
+        if self.events.is_empty() {
+            return;
+        }
+        let has_changed = self.events.iter().any(|event| matches!(event, Event::Changed));
+        {
+            let mut seen = self.shared.seen.lock();
+            seen.events.append(&mut self.events);
+            if has_changed {
+                seen.agents = self.agents.values().map(|agent| agent.about.clone()).collect();
+            }
+        }
+        self.shared.door.announce();
+    }
+
+    async fn command(&mut self, command: Command) {
+        match command {
+            Command::Submit { number, count, body } => {
+                let is_long = body.len() > crate::link::INLINE;
+                self.ledger.insert(number, count, Body::Inline(Vec::new()), Instant::now());
+                if is_long {
+                    let (link, notes) = (self.link.clone(), self.notes.clone());
+                    let name = format!("{}-{number}", self.name);
+                    tokio::task::spawn_local(async move {
+                        let body = link.store(name, body).await.map_err(|error| error.to_string());
+                        let _ = notes.send(Note::Stored { number, body });
+                    });
+                } else {
+                    if let Some(entry) = self.ledger.get(number) {
+                        entry.body = Body::Inline(body);
+                    }
+                    self.put(number).await;
+                }
+            }
+            Command::Cancel { number, elements, running } => self.cancel(number, elements, running).await,
+            Command::Bury { runner, function, arguments, error } => {
+                let link = self.link.clone();
+                tokio::task::spawn_local(async move {
+                    letters::bury(&link, runner, function, arguments, error).await;
+                });
+            }
+            Command::Leave => {}
+        }
+    }
+
+    /// Puts a task into the stream, or keeps it until that may be.
+    pub(super) async fn put(&mut self, number: u64) {
+        if self.roll.is_some() {
+            self.unsent.insert(number);
+            return;
+        }
+        let floor = self.ledger.floor();
+        let Some(entry) = self.ledger.get(number) else { return };
+        entry.turn += 1;
+        (entry.since, entry.place, entry.holder) = (Instant::now(), None, None);
+        let task = Task { caller: self.id, number, turn: entry.turn, floor, body: entry.body.clone() };
+        let message = self.link.seal.seal(Sort::Task, &task);
+        let names = &self.link.names;
+        let reply = format!("{}.{number}.{}", names.stored(&self.name), entry.turn);
+        let put = self.link.client.publish_with_reply(names.task(&self.name), reply, message.into()).await;
+        if let Err(error) = put {
+            tracing::debug!(target: "multiproc::cluster", %error, number, "a task cannot be sent");
+            self.call_roll();
+        }
+    }
+
+    /// The server says what became of a task that was put into the stream.
+    fn stored(&mut self, message: &async_nats::Message) {
+        let mut tokens = message.subject.rsplit('.');
+        let mut number = || tokens.next().and_then(|token| token.parse::<u64>().ok());
+        let (Some(turn), Some(number)) = (number(), number()) else { return };
+        let text = String::from_utf8_lossy(&message.payload);
+        let digits = text.split_once("\"seq\":").map(|(_, rest)| rest.trim_start());
+        let place = digits.and_then(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            rest.get(..end)?.parse::<u64>().ok()
+        });
+        let Some(entry) = self.ledger.get(number).filter(|entry| u64::from(entry.turn) == turn) else { return };
+        match place {
+            Some(place) if !text.contains("\"error\"") => entry.place = Some(place),
+            _ => {
+                tracing::info!(target: "multiproc::cluster", number, %text, "the stream of tasks is gone or full");
+                self.call_roll();
+            }
+        }
+    }
+
+    async fn cancel(&mut self, number: u64, mut elements: Vec<u32>, running: bool) {
+        let can_put = self.unsent.contains(&number);
+        let Some(entry) = self.ledger.get(number) else { return };
+        let missing = entry.missing();
+        if elements.is_empty() {
+            elements.clone_from(&missing);
+        }
+        entry.asked.push((elements.clone(), running));
+        let is_whole = missing.iter().all(|element| elements.contains(element));
+        if let Some(holder) = entry.holder {
+            self.ask_to_cancel(Some(holder), number, elements, running).await;
+        } else if is_whole && can_put {
+            self.end(number, &Ended::Cancelled);
+        } else if is_whole && let Some(place) = entry.place {
+            let turn = entry.turn;
+            let (link, notes) = (self.link.clone(), self.notes.clone());
+            tokio::task::spawn_local(async move {
+                let request = format!("{{\"seq\":{place}}}");
+                let reply = link.client.request(link.names.delete(), request.into()).await;
+                let is_out = reply
+                    .is_ok_and(|reply| String::from_utf8_lossy(&reply.payload).contains("\"success\":true"));
+                let _ = notes.send(Note::Deleted { number, turn, is_out });
+            });
+        } else {
+            self.ask_to_cancel(None, number, elements, running).await;
+        }
+    }
+
+    async fn ask_to_cancel(&self, agent: Option<Id>, number: u64, elements: Vec<u32>, running: bool) {
+        let message = ToAgents::Cancel { caller: self.id, number, elements, running };
+        self.say(agent, &message).await;
+    }
+
+    /// Says something to an agent, or to all.
+    pub(super) async fn say(&self, agent: Option<Id>, message: &ToAgents) {
+        let names = &self.link.names;
+        let subject = agent.map_or_else(|| names.agents(), |agent| names.agent(&agent.to_string()));
+        self.link.send(subject, Sort::ToAgents, message).await;
+    }
+
+    /// What was asked of a task before somebody had it.
+    async fn ask_again(&mut self, agent: Id, number: u64) {
+        let asked = self.ledger.get(number).map(|entry| entry.asked.clone()).unwrap_or_default();
+        for (elements, running) in asked {
+            self.ask_to_cancel(Some(agent), number, elements, running).await;
+        }
+    }
+
+    /// Ends a task here.
+    pub(super) fn end(&mut self, number: u64, error: &Ended) {
+        self.unsent.remove(&number);
+        let body = self.ledger.end(number, error, &mut self.events);
+        self.discard(body);
+    }
+
+    fn discard(&self, body: Option<Body>) {
+        if let Some(Body::Stored(stored)) = body {
+            let link = self.link.clone();
+            tokio::task::spawn_local(async move { link.discard(&stored).await });
+        }
+    }
+
+    async fn note(&mut self, note: Note) {
+        match note {
+            Note::Stored { number, body: Ok(body) } => match self.ledger.get(number) {
+                Some(entry) => {
+                    entry.body = body;
+                    self.put(number).await;
+                }
+                None => self.discard(Some(body)),
+            },
+            Note::Stored { number, body: Err(message) } => {
+                self.end(number, &Ended::NoWorker { message });
+            }
+            Note::Fetched { agent, serial, answers } => self.answered(agent, serial, answers),
+            Note::Prepared { asks } => self.prepared(asks).await,
+            Note::Deleted { number, turn, is_out } => {
+                let Some(entry) = self.ledger.get(number).filter(|entry| entry.turn == turn) else { return };
+                let holder = entry.holder;
+                if is_out && holder.is_none() {
+                    self.end(number, &Ended::Cancelled);
+                } else if let Some(agent) = holder {
+                    self.ask_again(agent, number).await;
+                } else if let Some((elements, running)) = entry.asked.last().cloned() {
+                    // Somebody has just got it.
+                    self.ask_to_cancel(None, number, elements, running).await;
+                }
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: ToCaller) {
+        match message {
+            ToCaller::Beat { agent, beat, about, holds, answers } => {
+                self.beat_of(agent, beat, about, holds, answers).await;
+            }
+            ToCaller::Bye { agent } => {
+                if self.agents.remove(&agent).is_some() {
+                    self.events.push(Event::Changed);
+                }
+                for number in self.ledger.held_by(agent) {
+                    self.end(number, &Ended::host_lost());
+                }
+                self.try_to_finish_roll().await;
+            }
+            ToCaller::Took { agent, number } => {
+                let Some(entry) = self.ledger.get(number) else {
+                    // It has ended, and whoever has taken it nevertheless is to drop it.
+                    self.ask_to_cancel(Some(agent), number, Vec::new(), true).await;
+                    return;
+                };
+                match entry.holder {
+                    Some(holder) if holder != agent => {
+                        self.ask_to_cancel(Some(agent), number, Vec::new(), true).await;
+                    }
+                    _ => {
+                        entry.holder = Some(agent);
+                        self.ask_again(agent, number).await;
+                    }
+                }
+            }
+            ToCaller::Claim { agent, number, turn, delivered } => {
+                self.claim(agent, number, turn, delivered).await;
+            }
+            ToCaller::Answers { agent, serial, answers } => {
+                if let Some(agent) = self.agents.get_mut(&agent) {
+                    agent.heard = Instant::now();
+                }
+                let is_stored = |answer: &Answer| {
+                    matches!(&answer.part, Part::Results { bytes: Body::Stored(_), .. })
+                };
+                if !answers.iter().any(is_stored) {
+                    self.answered(agent, serial, answers);
+                    return;
+                }
+                let (link, notes) = (self.link.clone(), self.notes.clone());
+                tokio::task::spawn_local(async move {
+                    let answers = fetch(&link, answers).await;
+                    let _ = notes.send(Note::Fetched { agent, serial, answers });
+                });
+            }
+        }
+    }
+
+    fn answered(&mut self, agent: Id, serial: u64, answers: Vec<Answer>) {
+        for Answer { number, part } in answers {
+            let body = self.ledger.tell(Some(agent), number, part, &mut self.events);
+            self.discard(body);
+        }
+        let unsaid = self.received.entry(agent).or_default();
+        unsaid.push(serial);
+        let at = if unsaid.len() >= MANY { Instant::now() } else { Instant::now() + UNSAID };
+        self.unsaid = Some(self.unsaid.map_or(at, |before| before.min(at)));
+    }
+
+    async fn claim(&mut self, agent: Id, number: u64, turn: u32, delivered: u64) {
+        if self.roll.is_some() {
+            // It will ask again.
+            return;
+        }
+        let lost_at = self.lost_at;
+        let mut granted = false;
+        let mut is_lost = false;
+        if let Some(entry) = self.ledger.get(number)
+            && entry.turn == turn
+            && entry.holder.is_none_or(|holder| holder == agent)
+        {
+            // Who had it before may have begun it.
+            is_lost = delivered > 1 && entry.holder.is_none() && lost_at.is_some_and(|at| at >= entry.since);
+            if !is_lost {
+                (granted, entry.holder) = (true, Some(agent));
+            }
+        }
+        if is_lost {
+            self.end(number, &Ended::host_lost());
+        }
+        let hello = self.hello();
+        self.say(Some(agent), &ToAgents::Claimed { hello, number, turn, granted }).await;
+        if granted {
+            self.ask_again(agent, number).await;
+        }
+    }
+
+    async fn beat_of(&mut self, id: Id, beat: u64, about: About, holds: Vec<u64>, answers: u64) {
+        let now = Instant::now();
+        let is_new = !self.agents.contains_key(&id);
+        let agent = self.agents.entry(id).or_insert_with(|| Agent {
+            about: About::default(),
+            heard: now,
+            beat: 0,
+            answers: 0,
+            holds: BTreeSet::new(),
+        });
+        if beat <= agent.beat {
+            return;
+        }
+        (agent.beat, agent.heard, agent.answers) = (beat, now, answers);
+        agent.holds = holds.iter().copied().collect();
+        let has_changed = agent.about != about;
+        agent.about = about;
+        if is_new {
+            tracing::info!(target: "multiproc::cluster", agent = %id, host = agent.about.host, "an agent is there");
+        }
+        if is_new || has_changed {
+            self.events.push(Event::Changed);
+        }
+        if std::mem::take(&mut self.is_impossible) {
+            self.events.push(Event::Impossible(None));
+        }
+        for number in holds {
+            let holder = self.ledger.get(number).map(|entry| entry.holder);
+            match holder {
+                Some(Some(holder)) if holder == id => {}
+                Some(None) if self.roll.is_none() => {
+                    if let Some(entry) = self.ledger.get(number) {
+                        entry.holder = Some(id);
+                    }
+                }
+                Some(None) => {}
+                // It was lost and came back, or answers of which it does not know yet have arrived.
+                Some(Some(_)) | None => self.ask_to_cancel(Some(id), number, Vec::new(), true).await,
+            }
+        }
+        if let Some(roll) = &self.roll {
+            roll.measure(answers, &self.shared);
+        }
+        self.try_to_finish_roll().await;
+    }
+
+    /// An agent tells which build it is of.
+    fn other(&mut self, message: &[u8]) {
+        let Some(here) = self.link.open_seal.open::<Here>(Sort::Here, message) else { return };
+        if here.build != self.link.names.build {
+            self.others.insert(format!("build {} ({}) on {}", here.build, here.program, here.host));
+        }
+    }
+
+    async fn tick(&mut self, now: Instant, here_at: &str) {
+        if self.unsaid.is_some_and(|at| at <= now) {
+            self.unsaid = None;
+            for (agent, serials) in std::mem::take(&mut self.received) {
+                self.say(Some(agent), &ToAgents::Received { caller: self.id, serials }).await;
+            }
+        }
+        if now < self.beat_at {
+            return;
+        }
+        self.beat_at = now + self.link.settings.beat();
+        if self.link.client.connection_state() != async_nats::connection::State::Connected {
+            self.agents.values_mut().for_each(|agent| agent.heard = now);
+            return;
+        }
+        let (hello, asks) = (self.hello(), self.asks);
+        self.say(None, &ToAgents::Beat { hello, asks }).await;
+        let lease = self.link.settings.lease;
+        let silent: Vec<Id> = self
+            .agents
+            .iter()
+            .filter(|(_, agent)| now.saturating_duration_since(agent.heard) > lease)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in silent {
+            self.lose(id, now);
+        }
+        let is_late = |entry: &super::ledger::Entry| {
+            entry.turn > 0 && entry.place.is_none() && entry.holder.is_none() && now - entry.since > STORED
+        };
+        if self.roll.is_none() && self.ledger.iter().any(|(_, entry)| is_late(entry)) {
+            self.call_roll();
+        }
+        self.try_to_finish_roll().await;
+        self.look_for_others(now, here_at).await;
+    }
+
+    fn lose(&mut self, id: Id, now: Instant) {
+        let Some(agent) = self.agents.remove(&id) else { return };
+        let lost = self.ledger.held_by(id);
+        let (host, tasks) = (agent.about.host, lost.len());
+        tracing::warn!(target: "multiproc::cluster", agent = %id, host, tasks, "an agent is lost");
+        self.lost_at = Some(now);
+        for number in lost {
+            self.end(number, &Ended::host_lost());
+        }
+        self.events.push(Event::Changed);
+    }
+
+    /// Where there is work and no agent of this build for a lease, those of other builds are the reason.
+    async fn look_for_others(&mut self, now: Instant, here_at: &str) {
+        let is_alone = self.agents.is_empty() && self.shared.is_waiting.load(Ordering::Relaxed);
+        if !is_alone {
+            (self.alone, self.others) = (None, BTreeSet::new());
+            return;
+        }
+        let since = *self.alone.get_or_insert(now);
+        if !self.others.is_empty() && now - since > self.link.settings.lease && !self.is_impossible {
+            let others: Vec<&str> = self.others.iter().map(String::as_str).collect();
+            let names = &self.link.names;
+            let why = format!(
+                "no agent of pool `{}` runs this build, {} ({}); there is {}: start agents of the same executable",
+                names.pool,
+                names.build,
+                letters::program(),
+                others.join(", ")
+            );
+            self.is_impossible = true;
+            self.events.push(Event::Impossible(Some(why)));
+        }
+        let message = self.link.open_seal.seal(Sort::Who, &0u8);
+        let who = self.link.names.who();
+        let _ = self.link.client.publish_with_reply(who, here_at.to_owned(), message.into()).await;
+    }
+
+    async fn leave(mut self) {
+        let link = self.link.clone();
+        if link.client.connection_state() == async_nats::connection::State::Connected {
+            self.say(None, &ToAgents::Bye { caller: self.id }).await;
+            let farewell = async {
+                let _ = link.purge(&self.name).await;
+                let stored = self.ledger.iter().filter_map(|(_, entry)| match &entry.body {
+                    Body::Stored(stored) => Some(stored.clone()),
+                    Body::Inline(_) => None,
+                });
+                for stored in stored.collect::<Vec<_>>() {
+                    link.discard(&stored).await;
+                }
+                if self.agents.is_empty() {
+                    link.remove_if_empty().await;
+                }
+                let _ = link.client.flush().await;
+            };
+            let _ = tokio::time::timeout(super::PATIENCE, farewell).await;
+        }
+        self.events.clear();
+        self.shared.seen.lock().is_over = true;
+        self.shared.came.notify_all();
+        self.shared.door.announce();
+    }
+}
+
+/// Gets what lies in the object store, and removes it there.
+async fn fetch(link: &Link, answers: Vec<Answer>) -> Vec<Answer> {
+    let mut whole = Vec::with_capacity(answers.len());
+    for Answer { number, part } in answers {
+        let Part::Results { first, count, known, nanos, bytes: Body::Stored(stored) } = part else {
+            whole.push(Answer { number, part });
+            continue;
+        };
+        match link.fetch(Body::Stored(stored.clone())).await {
+            Ok(bytes) => {
+                let bytes = Body::Inline(bytes);
+                whole.push(Answer { number, part: Part::Results { first, count, known, nanos, bytes } });
+            }
+            Err(error) => {
+                let message = format!("its result is lost: {error}");
+                whole.extend((first + known..first + count).map(|element| {
+                    let error = Ended::NoWorker { message: message.clone() };
+                    Answer { number, part: Part::Failed { element, error } }
+                }));
+            }
+        }
+        link.discard(&stored).await;
+    }
+    whole
+}

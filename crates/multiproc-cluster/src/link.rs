@@ -1,0 +1,311 @@
+//! The connection to the server, and what there is on it: the stream, its consumer, the object store.
+
+use crate::error::{ClusterError, Kind};
+use crate::names::{CONSUMER, Names};
+use crate::seal::{Seal, Sort};
+use crate::settings::{Credentials, Settings, Storage};
+use crate::wire::{Body, Stored};
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::{self, object_store, stream};
+use async_nats::{Client, ConnectOptions, Event};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::sync::{OnceCell, watch};
+
+/// What is longer lies in the object store.
+pub(crate) const INLINE: usize = 256 << 10;
+/// How long what is in the object store may lie there: far longer than any task waits, in case that nobody tidies up.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The longest pause between two attempts to reach the server again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long a taken task may lie unacknowledged: whoever pulled it is gone.
+const ACK_WAIT: Duration = Duration::from_secs(5);
+/// Tasks that were given up are kept so long, and so many of them.
+const LETTERS: i64 = 10_000;
+
+/// A connection; clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) client: Client,
+    pub(crate) names: Arc<Names>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) seal: Seal,
+    /// What all builds of the pool understand.
+    pub(crate) open_seal: Seal,
+    js: jetstream::Context,
+    /// Counts the connections: each time that it changes, something may have been lost.
+    pub(crate) breaks: watch::Receiver<u64>,
+    bucket: Arc<OnceCell<object_store::ObjectStore>>,
+}
+
+fn engine(what: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> ClusterError {
+    Kind::Engine { what, why: error.to_string() }.because(error)
+}
+
+impl Link {
+    pub(crate) async fn connect(settings: Settings, key: &[u8], name: &str) -> Result<Link, ClusterError> {
+        let names = Names::new(&settings.pool)?;
+        let (broken, breaks) = watch::channel(0u64);
+        let shown = settings.shown();
+        let options = match &settings.credentials {
+            Credentials::Address => ConnectOptions::new(),
+            Credentials::Password(user, password) => {
+                ConnectOptions::with_user_and_password(user.clone(), password.clone())
+            }
+            Credentials::Token(token) => ConnectOptions::with_token(token.clone()),
+            Credentials::Nkey(seed) => ConnectOptions::with_nkey(seed.clone()),
+            Credentials::File(path) => {
+                let text = std::fs::read_to_string(path);
+                text.and_then(|text| ConnectOptions::with_credentials(&text)).map_err(|error| {
+                    let why = format!("{}: {error}", path.display());
+                    Kind::Denied { url: shown.clone(), why }.because(error)
+                })?
+            }
+        };
+        let mut options = options
+            .name(name)
+            .require_tls(settings.require_tls)
+            .ping_interval((settings.lease / 2).max(Duration::from_millis(500)))
+            .reconnect_delay_callback(|attempts| (Duration::from_millis(20) * attempts as u32).min(PAUSE))
+            .event_callback(move |event| {
+                match event {
+                    Event::Connected | Event::SlowConsumer(_) => broken.send_modify(|breaks| *breaks += 1),
+                    Event::Disconnected => {
+                        tracing::warn!(target: "multiproc::cluster", "the connection to the server is lost");
+                    }
+                    other => tracing::debug!(target: "multiproc::cluster", %other, "the connection"),
+                }
+                async {}
+            });
+        if let Some(path) = &settings.roots {
+            options = options.add_root_certificates(path.clone());
+        }
+        let addresses: Vec<&str> = settings.url.split(',').map(str::trim).collect();
+        let client = options.connect(addresses).await.map_err(|error| {
+            let (url, why) = (shown.clone(), error.to_string());
+            let is_denied = matches!(
+                error.kind(),
+                async_nats::ConnectErrorKind::Authentication
+                    | async_nats::ConnectErrorKind::AuthorizationViolation
+                    | async_nats::ConnectErrorKind::Tls
+            );
+            if is_denied { Kind::Denied { url, why } } else { Kind::Unreachable { url, why } }.because(error)
+        })?;
+        let mut js = jetstream::new(client.clone());
+        js.set_timeout(Duration::from_secs(2));
+        Ok(Link {
+            seal: Seal::new(key, &settings.pool, &names.build),
+            open_seal: Seal::new(key, &settings.pool, ""),
+            client,
+            names: Arc::new(names),
+            settings: Arc::new(settings),
+            js,
+            breaks,
+            bucket: Arc::default(),
+        })
+    }
+
+    fn storage(&self) -> stream::StorageType {
+        match self.settings.storage {
+            Storage::Memory => stream::StorageType::Memory,
+            Storage::File => stream::StorageType::File,
+        }
+    }
+
+    /// Sees that there is the stream and its consumer; gives the number of the last message in it.
+    pub(crate) async fn prepare(&self) -> Result<u64, ClusterError> {
+        let config = stream::Config {
+            name: self.names.stream.clone(),
+            subjects: vec![self.names.tasks()],
+            retention: stream::RetentionPolicy::WorkQueue,
+            storage: self.storage(),
+            ..stream::Config::default()
+        };
+        let mut stream =
+            self.js.get_or_create_stream(config).await.map_err(|e| engine("make the stream of tasks", e))?;
+        let config = pull::Config {
+            durable_name: Some(CONSUMER.to_owned()),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            max_ack_pending: 100_000,
+            max_waiting: 10_000,
+            ..pull::Config::default()
+        };
+        stream
+            .get_or_create_consumer(CONSUMER, config)
+            .await
+            .map_err(|e| engine("make the consumer of tasks", e))?;
+        let info = stream.info().await.map_err(|e| engine("look at the stream of tasks", e))?;
+        Ok(info.state.last_sequence)
+    }
+
+    /// Takes all tasks of a caller out of the stream.
+    pub(crate) async fn purge(&self, caller: &str) -> Result<(), ClusterError> {
+        let stream = self.js.get_stream_no_info(&self.names.stream).await;
+        let stream = stream.map_err(|e| engine("find the stream of tasks", e))?;
+        stream
+            .purge()
+            .filter(self.names.task(caller))
+            .await
+            .map_err(|e| engine("take tasks out of the stream", e))?;
+        Ok(())
+    }
+
+    /// Removes the stream if nothing is in it.
+    pub(crate) async fn remove_if_empty(&self) {
+        let Ok(mut stream) = self.js.get_stream(&self.names.stream).await else { return };
+        let is_empty = stream.info().await.is_ok_and(|info| info.state.messages == 0);
+        if is_empty {
+            // Whoever comes makes it again.
+            let _ = self.js.delete_stream(&self.names.stream).await;
+            let _ = self.js.delete_object_store(&self.names.bucket).await;
+        }
+    }
+
+    /// Removes the stream if nothing is in it and no agent waits for anything.
+    pub(crate) async fn remove_if_idle(&self) {
+        let Ok(stream) = self.js.get_stream_no_info(&self.names.stream).await else { return };
+        let is_idle = stream.consumer_info(CONSUMER).await.is_ok_and(|info| info.num_waiting == 0);
+        if is_idle {
+            self.remove_if_empty().await;
+        }
+    }
+
+    /// The stream of those that were given up, made if there is none.
+    pub(crate) async fn letters(&self) -> Result<stream::Stream, ClusterError> {
+        let config = stream::Config {
+            name: self.names.dead_stream.clone(),
+            subjects: vec![self.names.dead()],
+            storage: stream::StorageType::File,
+            max_messages: LETTERS,
+            ..stream::Config::default()
+        };
+        self.js.get_or_create_stream(config).await.map_err(|e| engine("make the stream of given-up tasks", e))
+    }
+
+    /// Sends something; what cannot be sent now is sent when there is a connection again.
+    pub(crate) async fn send<T: Serialize>(&self, subject: String, sort: Sort, value: &T) {
+        let message = self.seal.seal(sort, value);
+        if let Err(error) = self.client.publish(subject, message.into()).await {
+            tracing::debug!(target: "multiproc::cluster", %error, "a message cannot be sent");
+        }
+    }
+
+    async fn bucket(&self) -> Result<&object_store::ObjectStore, ClusterError> {
+        let make = async || {
+            if let Ok(bucket) = self.js.get_object_store(&self.names.bucket).await {
+                return Ok(bucket);
+            }
+            let config = object_store::Config {
+                bucket: self.names.bucket.clone(),
+                storage: self.storage(),
+                max_age: KEPT,
+                ..object_store::Config::default()
+            };
+            let made = self.js.create_object_store(config).await;
+            made.map_err(|e| engine("make the object store", e))
+        };
+        self.bucket.get_or_try_init(make).await
+    }
+
+    /// Puts bytes into the object store, if they are long; what is put there is sealed, too.
+    pub(crate) async fn store(&self, name: String, bytes: Vec<u8>) -> Result<Body, ClusterError> {
+        if bytes.len() <= INLINE {
+            return Ok(Body::Inline(bytes));
+        }
+        let sealed = self.seal.seal_bytes(Sort::Blob, &bytes);
+        drop(bytes);
+        let bucket = self.bucket().await?;
+        let put = bucket.put(name.as_str(), &mut sealed.as_slice()).await;
+        let info = match put {
+            Ok(info) => info,
+            // It may have gone with its server.
+            Err(_) => {
+                let config = object_store::Config {
+                    bucket: self.names.bucket.clone(),
+                    storage: self.storage(),
+                    max_age: KEPT,
+                    ..object_store::Config::default()
+                };
+                let _ = self.js.create_object_store(config).await;
+                bucket
+                    .put(name.as_str(), &mut sealed.as_slice())
+                    .await
+                    .map_err(|e| engine("put a long message into the object store", e))?
+            }
+        };
+        Ok(Body::Stored(Stored { name, pieces: info.nuid }))
+    }
+
+    /// Gives the bytes, from the object store if they are there.
+    pub(crate) async fn fetch(&self, body: Body) -> Result<Vec<u8>, ClusterError> {
+        let stored = match body {
+            Body::Inline(bytes) => return Ok(bytes),
+            Body::Stored(stored) => stored,
+        };
+        let bucket = self.bucket().await?;
+        let object = bucket.get(&stored.name).await;
+        let mut object = object.map_err(|e| engine("get a long message from the object store", e))?;
+        let mut sealed = Vec::with_capacity(object.info().size);
+        let read = object.read_to_end(&mut sealed).await;
+        read.map_err(|e| engine("read a long message from the object store", e))?;
+        match self.seal.open_bytes(Sort::Blob, &sealed) {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => {
+                let why = "it does not bear the pool's seal".to_owned();
+                Err(Kind::Engine { what: "take a long message from the object store", why }.into())
+            }
+        }
+    }
+
+    /// Removes something from the object store, with all that would be left of it.
+    pub(crate) async fn discard(&self, stored: &Stored) {
+        let bucket = &self.names.bucket;
+        let Ok(stream) = self.js.get_stream_no_info(format!("OBJ_{bucket}")).await else { return };
+        let _ = stream.purge().filter(format!("$O.{bucket}.C.{}", stored.pieces)).await;
+        let name = encoded(&stored.name);
+        let _ = stream.purge().filter(format!("$O.{bucket}.M.{name}")).await;
+    }
+
+    /// Removes everything from the object store whose name begins so.
+    pub(crate) async fn discard_all(&self, prefix: &str) {
+        use futures_util::StreamExt;
+        let Ok(bucket) = self.js.get_object_store(&self.names.bucket).await else { return };
+        let Ok(mut list) = bucket.list().await else { return };
+        let mut found = Vec::new();
+        while let Some(Ok(info)) = list.next().await {
+            if info.name.starts_with(prefix) {
+                found.push(Stored { name: info.name, pieces: info.nuid });
+            }
+        }
+        for stored in found {
+            self.discard(&stored).await;
+        }
+    }
+}
+
+/// An object's name as it stands in subjects: in base64 for URLs, padded.
+fn encoded(name: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(name.len().div_ceil(3) * 4);
+    for three in name.as_bytes().chunks(3) {
+        let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for at in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * at) & 63) as usize];
+            text.push(if at <= three.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn base64() {
+        for (name, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("a?>~", "YT8-fg==")] {
+            assert_eq!(super::encoded(name), text);
+        }
+    }
+}
