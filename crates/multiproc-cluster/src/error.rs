@@ -11,7 +11,9 @@ pub struct ClusterError {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Kind {
-    #[error("cannot reach the NATS server at {url}: {why}; is it running, with JetStream (`nats-server -js`)?")]
+    #[error(
+        "cannot reach the NATS server at {url}: {why}; is it running, with JetStream (`nats-server -js`)?"
+    )]
     Unreachable { url: String, why: String },
     #[error("the NATS server at {url} refuses this program: {why}")]
     Denied { url: String, why: String },

@@ -25,8 +25,7 @@ impl Room {
         let system = |error: std::io::Error| {
             Kind::System { what: "start the thread of the connection", why: error.to_string() }.because(error)
         };
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
         thread::Builder::new()
             .name("multiproc-nats".to_owned())
             .spawn(move || {

@@ -223,7 +223,8 @@ mod tests {
         for url in ["127.0.0.1", "nats://localhost:4222", "[::1]:4222", "nats://a:b@127.3.2.1:1,localhost"] {
             assert_eq!(with_key(url).check().unwrap(), b"secret", "{url}");
         }
-        for url in ["nats://hub:4222", "10.0.0.1", "localhost,hub", "nats://a:b@hub", "localhost.example.org"] {
+        for url in ["nats://hub:4222", "10.0.0.1", "localhost,hub", "nats://a:b@hub", "localhost.example.org"]
+        {
             assert!(with_key(url).check().unwrap_err().is_insecure(), "{url}");
         }
         assert!(with_key("tls://hub").check().unwrap_err().to_string().contains("credentials"));

@@ -165,10 +165,22 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Part {
     /// Results; the first `known` of them were told before.
-    Results { first: u32, count: u32, known: u32, nanos: u64, bytes: Body },
-    Failed { element: u32, error: Ended },
+    Results {
+        first: u32,
+        count: u32,
+        known: u32,
+        nanos: u64,
+        bytes: Body,
+    },
+    Failed {
+        element: u32,
+        error: Ended,
+    },
     /// None of them was begun: somebody else is to run them.
-    GivenBack { first: u32, count: u32 },
+    GivenBack {
+        first: u32,
+        count: u32,
+    },
 }
 
 impl Part {

@@ -115,13 +115,13 @@
 #[cfg(doctest)]
 mod guide;
 
+#[cfg(feature = "cluster")]
+#[doc(inline)]
+pub use multiproc_cluster as cluster;
 #[doc(inline)]
 pub use multiproc_core as core;
 #[doc(inline)]
 pub use multiproc_manager as manager;
-#[cfg(feature = "cluster")]
-#[doc(inline)]
-pub use multiproc_cluster as cluster;
 #[doc(inline)]
 pub use multiproc_pipe as pipe;
 #[doc(inline)]

@@ -2,6 +2,7 @@
 
 use super::crew::{self, Crews};
 use super::pulls::Pulls;
+use super::signals;
 use super::teller::{Key, Said, Teller, add};
 use crate::error::ClusterError;
 use crate::letters;
@@ -20,7 +21,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// How often it looks after what it has.
@@ -73,9 +73,17 @@ struct Claim {
 
 /// What came of something that was begun here.
 enum Note {
-    Prepared { mark: u64 },
-    Fetched { key: Key, bytes: Result<Vec<u8>, String> },
-    Stored { key: Key, part: Part },
+    Prepared {
+        mark: u64,
+    },
+    Fetched {
+        key: Key,
+        bytes: Result<Vec<u8>, String>,
+    },
+    Stored {
+        key: Key,
+        part: Part,
+    },
     /// Somebody else has nothing to do, or nobody.
     OthersIdle,
     NobodyIdle,
@@ -107,7 +115,9 @@ struct Actor {
 
 pub(super) async fn run(link: Link, crews: Crews, drain: Option<Duration>) -> Result<(), ClusterError> {
     let system = |what| {
-        move |error: std::io::Error| crate::error::Kind::System { what, why: error.to_string() }.because(error)
+        move |error: std::io::Error| {
+            crate::error::Kind::System { what, why: error.to_string() }.because(error)
+        }
     };
     let engine = |error: async_nats::SubscribeError| {
         crate::error::Kind::Engine { what: "listen to callers", why: error.to_string() }.because(error)
@@ -118,8 +128,7 @@ pub(super) async fn run(link: Link, crews: Crews, drain: Option<Duration>) -> Re
     let mut to_one = link.client.subscribe(link.names.agent(&name)).await.map_err(engine)?;
     let mut who = link.client.subscribe(link.names.who()).await.map_err(engine)?;
     let mut tasks = link.client.subscribe(format!("{}.*", link.names.pulled(&name))).await.map_err(engine)?;
-    let mut term = signal(SignalKind::terminate()).map_err(system("listen for SIGTERM"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listen for ctrl-C"))?;
+    let mut wishes = signals::listen().map_err(system("listen for SIGTERM"))?;
     let (said, mut saying) = unbounded_channel();
     let (notes, mut noted) = unbounded_channel();
     let mut breaks = link.breaks.clone();
@@ -150,7 +159,8 @@ pub(super) async fn run(link: Link, crews: Crews, drain: Option<Duration>) -> Re
     let mut awake = Instant::now();
     tracing::info!(target: "multiproc::cluster", agent = %id, workers = actor.crews.workers, "the agent is there");
     loop {
-        let is_still = actor.held.is_empty() && actor.claims.is_empty() && actor.is_ready && leave_at.is_none();
+        let is_still =
+            actor.held.is_empty() && actor.claims.is_empty() && actor.is_ready && leave_at.is_none();
         let at = if is_still { actor.beat_at } else { actor.beat_at.min(Instant::now() + LOOK) };
         tokio::select! {
             Some(first) = saying.recv() => actor.answer(first, &mut saying).await,
@@ -169,8 +179,11 @@ pub(super) async fn run(link: Link, crews: Crews, drain: Option<Duration>) -> Re
                     actor.prepare();
                 }
             }
-            Some(()) = term.recv() => if actor.begin_to_leave(&mut tasks, &mut leave_at, drain).await { break },
-            Some(()) = interrupt.recv() => if actor.begin_to_leave(&mut tasks, &mut leave_at, drain).await { break },
+            Some(()) = wishes.recv() => {
+                if actor.begin_to_leave(&mut tasks, &mut leave_at, drain).await {
+                    break;
+                }
+            }
             () = tokio::time::sleep_until(at.into()) => {}
         }
         let now = Instant::now();
@@ -196,7 +209,8 @@ pub(super) async fn run(link: Link, crews: Crews, drain: Option<Duration>) -> Re
 }
 
 fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "?".to_owned(), |name| name.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "?".to_owned(), |name| name.trim().to_owned())
 }
 
 /// Parts of where a message is to be acknowledged: how often it was delivered, and its place in the stream.
@@ -432,10 +446,13 @@ impl Actor {
         if held.told >= held.count {
             let took = held.since.elapsed();
             // Slower counts at once, faster in a few steps.
-            self.pace = Some(self.pace.map_or(took, |pace| if took > pace { took } else { (pace + took) / 2 }));
+            self.pace =
+                Some(self.pace.map_or(took, |pace| if took > pace { took } else { (pace + took) / 2 }));
         }
         match part {
-            Part::Results { first, count, known, nanos, bytes: Body::Inline(bytes) } if bytes.len() > INLINE => {
+            Part::Results { first, count, known, nanos, bytes: Body::Inline(bytes) }
+                if bytes.len() > INLINE =>
+            {
                 let (link, notes) = (self.link.clone(), self.notes.clone());
                 tokio::task::spawn_local(async move {
                     let name = format!("{}-{}-{first}-{known}", key.0, key.1);
@@ -582,16 +599,16 @@ impl Actor {
     }
 
     fn cancel(&mut self, id: Id, number: u64, elements: Vec<u32>, running: bool) {
-        if let Some(held) = self.held.get(&(id, number)) {
-            if let Some(hand) = &held.hand {
-                hand.cancel(|element| elements.is_empty() || elements.contains(&element), running);
-                return;
-            }
+        if let Some(Held { hand: Some(hand), .. }) = self.held.get(&(id, number)) {
+            hand.cancel(|element| elements.is_empty() || elements.contains(&element), running);
+            return;
         }
         if let Some(caller) = self.callers.get_mut(&id) {
             // Of what was answered the caller knows now.
             caller.unreceived.retain(|_, (numbers, _)| numbers.iter().any(|other| *other != number));
-            if number >= caller.hello.floor && (self.held.contains_key(&(id, number)) || !caller.taken.contains(&number)) {
+            if number >= caller.hello.floor
+                && (self.held.contains_key(&(id, number)) || !caller.taken.contains(&number))
+            {
                 let unwanted = caller.unwanted.entry(number).or_default();
                 if elements.is_empty() {
                     unwanted.clear();
@@ -624,7 +641,8 @@ impl Actor {
             });
         }
         let callers = &self.callers;
-        self.crews.retain(|key| callers.values().any(|caller| crew::key_of(caller.hello.state.as_ref()) == key));
+        self.crews
+            .retain(|key| callers.values().any(|caller| crew::key_of(caller.hello.state.as_ref()) == key));
     }
 
     async fn tell_who(&mut self, message: Message) {
@@ -688,7 +706,8 @@ impl Actor {
         }
         if !self.is_ready {
             let workers = self.crews.plain().map(|port| port.workers()).unwrap_or_default();
-            self.is_ready = workers.len() >= self.crews.workers && workers.iter().all(|worker| worker.is_ready);
+            self.is_ready =
+                workers.len() >= self.crews.workers && workers.iter().all(|worker| worker.is_ready);
             if self.is_ready {
                 self.beat_at = now;
             }
@@ -723,12 +742,8 @@ impl Actor {
             // Whoever wanted it does not answer.
             self.acknowledge(reply).await;
         }
-        let due: Vec<Key> = self
-            .claims
-            .iter()
-            .filter(|(_, claim)| now - claim.asked >= AGAIN)
-            .map(|(key, _)| *key)
-            .collect();
+        let due: Vec<Key> =
+            self.claims.iter().filter(|(_, claim)| now - claim.asked >= AGAIN).map(|(key, _)| *key).collect();
         for key in due {
             let Some(mut claim) = self.claims.remove(&key) else { continue };
             claim.asked = now;

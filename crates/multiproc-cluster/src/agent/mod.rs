@@ -3,6 +3,7 @@
 mod actor;
 mod crew;
 mod pulls;
+mod signals;
 mod teller;
 
 use crate::error::{ClusterError, Kind};
@@ -41,7 +42,12 @@ impl Default for AgentOptions {
 impl AgentOptions {
     /// Describes an agent with a worker for each processor.
     pub fn new() -> AgentOptions {
-        AgentOptions { settings: Settings::new(""), workers: cpu_count(), each: Arc::new(|pool| pool), drain: None }
+        AgentOptions {
+            settings: Settings::new(""),
+            workers: cpu_count(),
+            each: Arc::new(|pool| pool),
+            drain: None,
+        }
     }
 
     /// Sets the number of workers.
@@ -88,9 +94,8 @@ pub fn serve(url: &str, options: AgentOptions) -> Result<(), ClusterError> {
     let AgentOptions { mut settings, workers, each, drain } = options;
     url.clone_into(&mut settings.url);
     let key = settings.check()?;
-    let system = |what| {
-        move |error: std::io::Error| Kind::System { what, why: error.to_string() }.because(error)
-    };
+    let system =
+        |what| move |error: std::io::Error| Kind::System { what, why: error.to_string() }.because(error);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -40,7 +40,8 @@ impl Told for Teller {
             return;
         }
         for element in first + known..first + count {
-            let message = "its result holds handles (files, connections, shared memory), which live on one machine";
+            let message =
+                "its result holds handles (files, connections, shared memory), which live on one machine";
             self.say(Part::Failed { element, error: Ended::Unsupported { message: message.to_owned() } });
         }
     }

@@ -247,7 +247,9 @@ impl Actor {
             let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
             rest.get(..end)?.parse::<u64>().ok()
         });
-        let Some(entry) = self.ledger.get(number).filter(|entry| u64::from(entry.turn) == turn) else { return };
+        let Some(entry) = self.ledger.get(number).filter(|entry| u64::from(entry.turn) == turn) else {
+            return;
+        };
         match place {
             Some(place) if !text.contains("\"error\"") => entry.place = Some(place),
             _ => {
@@ -385,9 +387,8 @@ impl Actor {
                 if let Some(agent) = self.agents.get_mut(&agent) {
                     agent.heard = Instant::now();
                 }
-                let is_stored = |answer: &Answer| {
-                    matches!(&answer.part, Part::Results { bytes: Body::Stored(_), .. })
-                };
+                let is_stored =
+                    |answer: &Answer| matches!(&answer.part, Part::Results { bytes: Body::Stored(_), .. });
                 if !answers.iter().any(is_stored) {
                     self.answered(agent, serial, answers);
                     return;

@@ -69,10 +69,6 @@ impl Ledger {
         self.entries.get_mut(&number)
     }
 
-    pub(crate) fn has(&self, number: u64) -> bool {
-        self.entries.contains_key(&number)
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Entry)> {
         self.entries.iter().map(|(number, entry)| (*number, entry))
     }
@@ -219,7 +215,7 @@ mod tests {
             &events[..],
             [Event::Failed { element: 1, failure: Failure::Ended(_), .. }, Event::Failed { element: 2, .. }]
         ));
-        assert!(!ledger.has(5));
+        assert!(ledger.get(5).is_none());
         assert_eq!(ledger.end(5, &Ended::Cancelled, &mut events), None);
     }
 }

@@ -9,7 +9,8 @@ use crate::wire::{About, Elements, Id, State};
 use actor::{Actor, Command};
 use multiproc_core::codec;
 use multiproc_pool::backend::{
-    Backend, Caps, Door, Envelope, EnvelopeId, Event, Init, Letter, Progress, Refusal, Shutdown, Trip, WorkerInfo,
+    Backend, Caps, Door, Envelope, EnvelopeId, Event, Init, Letter, Progress, Refusal, Shutdown, Trip,
+    WorkerInfo,
 };
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;

@@ -4,8 +4,8 @@
 //! what they have. What nobody has is put into the stream again, unless an agent was lost meanwhile: that one may have
 //! begun it.
 
-use super::actor::{Actor, Note};
 use super::Shared;
+use super::actor::{Actor, Note};
 use crate::wire::{Body, Ended, Id, ToAgents};
 use multiproc_pool::backend::Event;
 use std::time::{Duration, Instant};

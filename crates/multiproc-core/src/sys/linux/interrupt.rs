@@ -1,4 +1,4 @@
-//! Ctrl-C, told to a thread.
+//! Ctrl-C and other wishes to end, told to a thread.
 //!
 //! # Safety
 //!
@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::OnceLock;
 
-/// Tells of each SIGINT.
+/// Tells of each signal.
 #[derive(Debug)]
 pub struct Interrupts {
     reader: OwnedFd,
@@ -23,6 +23,19 @@ static WRITER: OnceLock<OwnedFd> = OnceLock::new();
 ///
 /// The system's: no descriptor left.
 pub fn listen() -> io::Result<Option<Interrupts>> {
+    listen_to(&[libc::SIGINT])
+}
+
+/// Handles SIGINT and SIGTERM from now on; `None` if one of them was handled here before.
+///
+/// # Errors
+///
+/// As [`listen`].
+pub fn listen_to_all() -> io::Result<Option<Interrupts>> {
+    listen_to(&[libc::SIGINT, libc::SIGTERM])
+}
+
+fn listen_to(signals: &[libc::c_int]) -> io::Result<Option<Interrupts>> {
     if WRITER.get().is_some() {
         return Ok(None);
     }
@@ -36,12 +49,14 @@ pub fn listen() -> io::Result<Option<Interrupts>> {
     let action = unsafe { action.assume_init_mut() };
     action.sa_sigaction = on_interrupt as *const () as usize;
     action.sa_flags = libc::SA_RESTART;
-    // SAFETY: the action is valid and its handler a function that lives as long as the program; the old one is not
-    // asked for.
-    match unsafe { libc::sigaction(libc::SIGINT, action, std::ptr::null_mut()) } {
-        0 => Ok(Some(Interrupts { reader })),
-        _ => Err(io::Error::last_os_error()),
+    for signal in signals {
+        // SAFETY: the action is valid and its handler a function that lives as long as the program; the old one is not
+        // asked for.
+        if unsafe { libc::sigaction(*signal, action, std::ptr::null_mut()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
     }
+    Ok(Some(Interrupts { reader }))
 }
 
 extern "C" fn on_interrupt(_: libc::c_int) {

@@ -1,0 +1,34 @@
+//! What the tests of the pool over several hosts share: a server of their own, agents, and flags that hosts can see.
+//!
+//! Without `nats-server` (Debian: `apt-get install nats-server`) the tests say so and pass; `cargo xtask ci cluster` finds
+//! or installs it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::print_stderr,
+    reason = "a helper that fails must fail its test, and says how"
+)]
+
+mod agent;
+mod flag;
+mod server;
+
+pub use agent::{Agent, LEASE, wait_for_agents};
+pub use flag::Flag;
+pub use server::{Server, Store};
+
+use multiproc::cluster::Nats;
+use multiproc::{Pool, PoolBuilder};
+
+/// The key of all tests.
+pub const KEY: &str = "the key of the tests";
+
+/// Describes a pool at that address.
+pub fn pool_at(url: &str) -> PoolBuilder {
+    Pool::builder().backend(nats_at(url))
+}
+
+/// Connects with the tests' key and lease.
+pub fn nats_at(url: &str) -> Nats {
+    Nats::builder(url).key(KEY).lease(LEASE).connect().unwrap()
+}
