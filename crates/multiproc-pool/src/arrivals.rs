@@ -93,10 +93,22 @@ pub(crate) fn decode<R: Message>(given: Given, values: &mut Vec<R>) -> Result<()
     };
     let fds = given.fds.map_err(|error| not_decoded(&error))?;
     if fds.is_empty() {
-        codec::decode_many(&given.bytes, given.count as usize, values)
+        codec::unpack_each(&given.bytes, given.count as usize, values)
             .map_err(|error| not_decoded(&error))?;
     } else {
         values.push(codec::decode(&given.bytes, fds).map_err(|error| not_decoded(&error))?);
     }
     Ok(())
+}
+
+/// Adds the values that are new to those before them; the error is that of the value that would be next.
+pub(crate) fn append<R: Message>(given: Given, values: &mut Vec<R>) -> Result<(), TaskError> {
+    if given.known == 0 {
+        return decode(given, values);
+    }
+    let known = given.known as usize;
+    let mut all = Vec::new();
+    let result = decode(given, &mut all);
+    values.extend(all.into_iter().skip(known));
+    result
 }

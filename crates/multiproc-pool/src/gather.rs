@@ -1,7 +1,7 @@
 //! The results of all items of a `map_async`, until the last one is there.
 
 use crate::TaskError;
-use crate::arrivals::decode;
+use crate::arrivals::append;
 use crate::engine::{After, Given, Sink};
 use multiproc_core::Message;
 use parking_lot::{Condvar, Mutex};
@@ -114,12 +114,8 @@ impl Sink for Gather {
 /// All values in their order.
 pub(crate) fn values<R: Message>(mut came: Vec<Given>) -> Result<Vec<R>, TaskError> {
     came.sort_by_key(|given| given.first);
-    let mut values = Vec::new();
-    for given in came {
-        let mut some = Vec::new();
-        let known = given.known as usize;
-        decode(given, &mut some)?;
-        values.extend(some.into_iter().skip(known));
-    }
+    let count = came.iter().map(|given| given.count as usize).sum();
+    let mut values = Vec::with_capacity(count);
+    came.into_iter().try_for_each(|given| append(given, &mut values))?;
     Ok(values)
 }

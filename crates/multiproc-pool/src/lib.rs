@@ -86,6 +86,7 @@ mod builder;
 mod death;
 mod engine;
 mod error;
+mod feed;
 mod gather;
 mod inbox;
 mod interrupt;

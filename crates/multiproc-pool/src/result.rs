@@ -49,9 +49,9 @@ impl Place {
 pub(crate) fn of_call<R: Message>(raw: Raw) -> Result<R, TaskError> {
     let Raw::Call(payload) = raw else { return Err(TaskError::Decode) };
     let decoded = match payload {
-        Payload::Short(len, bytes) => codec::decode(&bytes[..usize::from(len).min(bytes.len())], Vec::new()),
-        Payload::Long(bytes) => codec::decode(&bytes, Vec::new()),
-        Payload::Whole(bytes) => codec::decode(bytes.get(4..).unwrap_or_default(), Vec::new()),
+        Payload::Short(len, bytes) => codec::unpack(&bytes[..usize::from(len).min(bytes.len())]),
+        Payload::Long(bytes) => codec::unpack(&bytes),
+        Payload::Whole(bytes) => codec::unpack(bytes.get(4..).unwrap_or_default()),
         Payload::Carried(carried) => codec::decode(&carried.0, carried.1),
         Payload::Lost => return Err(TaskError::Decode),
     };

@@ -191,7 +191,7 @@ impl<'a, S: 'static> With<'a, S> {
     ) -> AsyncResult<R> {
         let mut encoder = ENCODER.try_with(Cell::take).ok().flatten().unwrap_or_default();
         encoder.clear();
-        let placed = match encoder.encode(&args) {
+        let placed = match encoder.pack(&args) {
             Ok(()) => self.place(&mut encoder, target, function),
             Err(error) => Err(TaskError::encode(&error)),
         };
@@ -261,7 +261,7 @@ impl<'a, S: 'static> With<'a, S> {
         };
         for item in items {
             let start = encoder.bytes().len();
-            match encoder.encode(&item) {
+            match encoder.pack(&item) {
                 Ok(()) if !encoder.has_handles() => ends.push(encoder.bytes().len()),
                 result => {
                     let own = encoder.bytes().split_off(start);

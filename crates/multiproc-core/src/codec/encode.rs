@@ -108,7 +108,7 @@ impl Encoder {
     /// # Errors
     ///
     /// As [`encode`](Self::encode), of the first value that is not in `ends`; then nothing is added for it.
-    pub fn encode_each<T: Message>(
+    pub(super) fn encode_each<T: Message>(
         &mut self,
         values: &[T],
         ends: &mut Vec<usize>,

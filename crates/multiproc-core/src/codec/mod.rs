@@ -28,6 +28,7 @@ mod error;
 mod handle;
 mod kept;
 mod limits;
+mod pack;
 mod ser;
 mod varint;
 
@@ -37,6 +38,7 @@ pub use error::{DecodeError, EncodeError};
 pub use handle::{Carried, is_trusted};
 pub use kept::with_encoder;
 pub use limits::Limits;
+pub use pack::{unpack, unpack_each};
 
 /// What can travel to another process: any serde type that owns its data.
 ///

@@ -149,7 +149,7 @@ impl Desk {
         if is_framed {
             self.out.bytes().extend([0; 4]);
         }
-        if let Err(error) = self.out.encode(value) {
+        if let Err(error) = self.out.pack(value) {
             self.out.bytes().truncate(start);
             let why = error.to_string();
             return self.fail(element, AnswerKind::NotEncoded, why.as_bytes());

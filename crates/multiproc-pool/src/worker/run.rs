@@ -91,7 +91,7 @@ fn each<A: Message, R: Message>(running: &mut Running, mut call: impl FnMut(u32,
     let mut items: Vec<A> = Vec::new();
     let decoded = catch(|| {
         if fds.is_empty() {
-            codec::decode_many(bytes, *count as usize, &mut items)
+            codec::unpack_each(bytes, *count as usize, &mut items)
         } else {
             codec::decode(bytes, std::mem::take(fds)).map(|item| items.push(item))
         }
