@@ -119,7 +119,7 @@ mod layout {
 
     fn check(heading: &str, drawn: &[(usize, usize, &str)]) {
         let page = include_str!("../../../../ARCHITECTURE.md");
-        let part = page.split("\n### ").find(|part| part.starts_with(heading)).unwrap();
+        let part = page.split("\n### ").find(|part| part.starts_with(heading)).unwrap_or_default();
         for (offset, bytes, what) in drawn {
             let line = format!("\n{offset:>7} {bytes:>6}  {what}\n");
             assert!(part.contains(&line), "ARCHITECTURE.md does not draw {line:?}");
