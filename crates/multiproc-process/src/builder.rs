@@ -29,6 +29,18 @@ const ATTEMPTS: usize = 5;
 const SIGKILL: i32 = 9;
 
 /// How a process comes to be.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_process::{Process, StartMethod};
+///
+/// for method in [StartMethod::Spawn, StartMethod::ForkServer] {
+///     let child = Process::builder().start_method(method).spawn(20, |n| n + 1)?;
+///     assert_eq!(child.join()?, 21);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StartMethod {
@@ -53,11 +65,30 @@ pub enum StartMethod {
 static DEFAULT_METHOD: AtomicU8 = AtomicU8::new(StartMethod::Spawn as u8);
 
 /// Sets how processes are started that do not say it themselves, here and in children started from now on.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_process::{Process, StartMethod, default_start_method, set_default_start_method};
+///
+/// set_default_start_method(StartMethod::ForkServer);
+/// assert_eq!(Process::spawn(20, |n| n + 1)?.join()?, 21); // a clone of the server
+/// assert_eq!(default_start_method(), StartMethod::ForkServer);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn set_default_start_method(method: StartMethod) {
     DEFAULT_METHOD.store(method as u8, Ordering::Relaxed);
 }
 
 /// How processes are started that do not say it themselves.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_process::{StartMethod, default_start_method};
+///
+/// assert_eq!(default_start_method(), StartMethod::Spawn); // where nothing else was said
+/// ```
 pub fn default_start_method() -> StartMethod {
     match DEFAULT_METHOD.load(Ordering::Relaxed) {
         method if method == StartMethod::ForkServer as u8 => StartMethod::ForkServer,
@@ -145,6 +176,23 @@ impl Builder {
     }
 
     /// Gives it nothing of this process' environment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_process::{Process, Stdio};
+    ///
+    /// let child = Process::builder()
+    ///     .env_clear()
+    ///     .env("ONLY", "this")
+    ///     .stdin(Stdio::null())
+    ///     .stderr(Stdio::inherit())
+    ///     .memory_limit(4 << 30)
+    ///     .cpu_affinity(&[0])
+    ///     .spawn((), |()| std::env::vars().count())?;
+    /// assert_eq!(child.join()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn env_clear(mut self) -> Builder {
         self.env_clear = true;
         self.env.clear();

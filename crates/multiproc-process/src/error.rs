@@ -2,6 +2,17 @@ use multiproc_core::codec::EncodeError;
 use std::io;
 
 /// A process that could not be started.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_process::Process;
+///
+/// let error = Process::builder().current_dir("/no/such/place").spawn((), |()| ()).unwrap_err();
+/// assert_eq!(error.io_error().unwrap().kind(), std::io::ErrorKind::NotFound);
+/// assert!(error.to_string().starts_with("start a process: the directory /no/such/place"));
+/// assert!(!error.is_encode() && !error.is_foreign_function() && !error.is_not_ready());
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("start a process: {kind}")]
 pub struct SpawnError {
@@ -83,6 +94,20 @@ impl From<SpawnError> for io::Error {
 }
 
 /// Why a process gave no result.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_process::{JoinError, Process};
+///
+/// match Process::spawn((), |()| -> () { panic!("no") })?.join() {
+///     Err(JoinError::Panicked { message, location, .. }) => println!("{message} at {location}"),
+///     Err(JoinError::Exited { code }) => println!("it left with {code}"),
+///     Err(JoinError::Signaled { signal, .. }) => println!("signal {signal} ended it"),
+///     other => println!("{other:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {

@@ -20,6 +20,17 @@ static CHOSEN: Lock<Option<CString>> = Lock::new(None);
 /// # Errors
 ///
 /// There is no such file, or it is another build of the program.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_process::{Process, set_executable};
+///
+/// set_executable(std::env::current_exe()?)?; // or a copy of this very file elsewhere
+/// assert_eq!(Process::spawn(20, |n| n + 1)?.join()?, 21);
+/// assert!(set_executable("/bin/sh").is_err()); // another program
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn set_executable(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref();
     let absolute = path.canonicalize().map_err(|error| {

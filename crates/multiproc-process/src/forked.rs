@@ -39,6 +39,18 @@ impl Builder {
     /// # Errors
     ///
     /// As [`spawn`](Builder::spawn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_process::Process;
+    ///
+    /// let large = vec![7u8; 1 << 20]; // not encoded: it is simply there
+    /// // SAFETY: the function locks nothing and prints nothing.
+    /// let child = unsafe { Process::builder().spawn_forked(large, |large| large.len()) }?;
+    /// assert_eq!(child.join()?, 1 << 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub unsafe fn spawn_forked<A, R: Message>(
         self,
         args: A,

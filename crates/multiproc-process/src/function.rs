@@ -31,6 +31,14 @@ use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
 /// A function that lies in a shared library.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_process::Remote;
+///
+/// assert!(Remote::new(|n: u32| n + 1).is_ok()); // a function of this program is none
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the function is not part of the executable but of a shared library, where another process would not find it: \
@@ -183,6 +191,18 @@ fn read_function<'de, D: Deserializer<'de>>(types: u64, deserializer: D) -> Resu
 }
 
 /// A function and the code that knows its types, for crates that send calls themselves, as the pool does.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_core::codec;
+/// use multiproc_process::Remote;
+///
+/// let remote = Remote::new(|n: u32| n + 1)?; // a message for another process of this build
+/// let returned = remote.call(&codec::encode(&20u32)?.bytes, Vec::new())?;
+/// assert_eq!(codec::decode::<u32>(&returned.encoded.bytes, Vec::new())?, 21);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Remote {
     entry: u64,
@@ -207,6 +227,18 @@ fn check_trust<E: serde::de::Error>() -> Result<(), E> {
 }
 
 /// What a call gave: the result as it travels, and the value itself, to be dropped after it was sent.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_core::codec;
+/// use multiproc_process::Remote;
+///
+/// let returned = Remote::new(|()| "text".to_owned())?.call(&codec::encode(&())?.bytes, Vec::new())?;
+/// assert_eq!(returned.encoded.bytes, b"\x04text");
+/// assert!(!returned.discard()); // the value itself is dropped, and did not panic
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Returned {
     /// The encoded result.
     pub encoded: Encoded,
@@ -231,6 +263,19 @@ impl fmt::Debug for Returned {
 }
 
 /// Why a call gave no result.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_core::codec;
+/// use multiproc_process::{CallError, Remote};
+///
+/// let remote = Remote::new(|n: u32| -> u32 { 1 / n })?;
+/// let error = remote.call(&codec::encode(&0u32)?.bytes, Vec::new()).unwrap_err();
+/// assert!(matches!(error, CallError::Panicked(panic) if panic.message.contains("divide by zero")));
+/// assert!(matches!(remote.call(&[], Vec::new()), Err(CallError::Decode(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {

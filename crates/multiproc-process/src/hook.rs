@@ -53,6 +53,16 @@ static BOOTING: AtomicBool = AtomicBool::new(false);
 ///
 /// Needed only where the feature `hook` is off: then it must stand at the top of `main`. With the feature it does
 /// nothing.
+///
+/// # Examples
+///
+/// ```
+/// fn main() {
+///     multiproc_process::init(); // first of all, where the feature `hook` is off
+///     let child = multiproc_process::Process::spawn(20, |n| n + 1).unwrap();
+///     assert_eq!(child.join().unwrap(), 21);
+/// }
+/// ```
 pub fn init() {
     // Relaxed: hook, init and spawn are ordered by being before main, at its top, and in it.
     if !READY.swap(true, Ordering::Relaxed)

@@ -17,6 +17,21 @@ const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 
 /// A process as others see it: this one, its parent, or one of its children.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_process::{Process, active_children};
+/// use std::time::{Duration, Instant};
+///
+/// let child = Process::builder().name("sleeper").spawn((), |()| -> () { loop { std::thread::park() } })?;
+/// let info = active_children().into_iter().find(|info| info.id() == child.id()).unwrap();
+/// assert!(info.name() == "sleeper" && info.is_alive() && !info.is_daemon());
+/// assert!(!info.wait_timeout(Duration::from_millis(1))?);
+/// info.interrupt()?;
+/// assert!(info.wait_deadline(Instant::now() + Duration::from_secs(60))?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct ProcessInfo {
     name: String,
@@ -200,6 +215,17 @@ pub fn current_process() -> ProcessInfo {
 /// The process that started this one, `None` in the main process.
 ///
 /// This is the one that called `spawn`, also under the fork server and after that process has ended.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_process::{Process, current_process, parent_process};
+///
+/// assert!(parent_process().is_none()); // the main process has none of ours
+/// let child = Process::spawn((), |()| parent_process().map(|parent| parent.id()))?;
+/// assert_eq!(child.join()?, Some(current_process().id()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn parent_process() -> Option<ProcessInfo> {
     me().parent.clone()
 }
@@ -207,6 +233,12 @@ pub fn parent_process() -> Option<ProcessInfo> {
 /// The number of processors that this process may use: its affinity and its control group's quota count.
 ///
 /// At least 1, also where the system does not tell.
+///
+/// # Examples
+///
+/// ```
+/// assert!(multiproc_process::cpu_count() >= 1);
+/// ```
 pub fn cpu_count() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

@@ -24,6 +24,16 @@ use tracing::{Event, Level, Metadata, Subscriber};
 static MOST: AtomicU8 = AtomicU8::new(0);
 
 /// The program has chosen who gets `tracing` events before it asked for them on standard error.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_process::{Level, log_to_stderr};
+///
+/// if let Err(error) = log_to_stderr(Level::INFO) {
+///     eprintln!("{error}"); // the program has a subscriber of its own
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the events of multiproc cannot go to standard error: this program has set a `tracing` subscriber, which gets them (targets `multiproc::*`)"

@@ -10,6 +10,19 @@ use std::sync::Once;
 use std::thread;
 
 /// A panic, as it travels to another process.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_core::codec;
+/// use multiproc_process::{CallError, Remote};
+///
+/// let remote = Remote::new(|()| -> () { panic!("oh") })?;
+/// let Err(CallError::Panicked(panic)) = remote.call(&codec::encode(&())?.bytes, Vec::new()) else { unreachable!() };
+/// assert_eq!(panic.message, "oh");
+/// println!("{} {}", panic.location, panic.backtrace);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Panic {

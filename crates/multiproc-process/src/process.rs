@@ -235,6 +235,23 @@ impl<R> Process<R> {
     /// # Errors
     ///
     /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_process::{ExitStatus, Process};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let child = Process::builder().daemon(true).spawn((), |()| -> () { loop { std::thread::park() } })?;
+    /// assert!(child.try_wait()?.is_none() && child.is_alive() && child.is_daemon());
+    /// assert!(child.wait_timeout(Duration::from_millis(1))?.is_none());
+    /// assert_eq!(child.exit_code(), None);
+    /// child.interrupt()?;
+    /// let status = child.wait_deadline(Instant::now() + Duration::from_secs(60))?.unwrap();
+    /// assert_eq!((status.signed(), child.exit_code()), (Some(-2), Some(-2)));
+    /// assert!(!status.core_dumped() && !status.is_unknown() && ExitStatus::unknown().is_unknown());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }

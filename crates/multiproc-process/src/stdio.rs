@@ -10,6 +10,24 @@ const EBADF: i32 = 9;
 /// What a child gets as one of its standard descriptors.
 ///
 /// The default is as in Python: nothing to read from standard input, and the parent's standard output and error.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_process::{Process, Stdio};
+/// use std::io::{Read, Write};
+///
+/// let mut child = Process::builder()
+///     .stdin(Stdio::piped())
+///     .stderr(Stdio::piped())
+///     .spawn((), |()| std::io::copy(&mut std::io::stdin(), &mut std::io::stderr()).unwrap())?;
+/// let mut echo = child.take_stderr().unwrap();
+/// child.take_stdin().unwrap().write_all(b"hello")?; // and closed
+/// let mut heard = String::new();
+/// echo.read_to_string(&mut heard)?;
+/// assert_eq!((&*heard, child.join()?), ("hello", 5));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Stdio(pub(crate) Kind);
 

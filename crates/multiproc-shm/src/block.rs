@@ -141,6 +141,19 @@ impl SharedMemory {
     }
 
     /// The name, as Python shows it: without a slash.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_shm::SharedMemory;
+    ///
+    /// let name = format!("block-{}", std::process::id());
+    /// let block = SharedMemory::create(&name, 100)?;
+    /// assert_eq!((block.name(), block.len()), (&*name, 100));
+    /// assert!(!block.as_ptr().is_null());
+    /// SharedMemory::unlink(&name)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn name(&self) -> &str {
         self.name.as_str()
     }

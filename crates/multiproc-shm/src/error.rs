@@ -4,6 +4,26 @@ use multiproc_core::sys::memory::DirectoryError;
 use std::io;
 
 /// A shared object that could not be created, opened or removed.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_shm::{Shared, SharedMemory};
+///
+/// let error = Shared::<u32>::open_named("nobody-made-this").unwrap_err();
+/// assert!(error.is_not_found());
+/// assert!(Shared::<u32>::open_named("a/b").unwrap_err().is_invalid_name());
+///
+/// let name = format!("example-{}", std::process::id());
+/// let number = Shared::create_named(&name, 1u32)?;
+/// assert!(Shared::create_named(&name, 2u32).unwrap_err().is_already_exists());
+/// let error = Shared::<u64>::open_named(&name).unwrap_err();
+/// assert!(error.is_wrong_type() && error.to_string().contains(&name));
+/// assert!(!error.is_permission() && !error.is_no_space() && !error.is_out_of_memory());
+/// assert!(!error.is_corrupt() && !error.is_other_namespace() && error.owner().is_none());
+/// Shared::<u32>::unlink(&name)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ShmError {

@@ -134,6 +134,24 @@ fn shown(name: &Name) -> String {
 /// # Errors
 ///
 /// What reading the directory reports, or that it is not this user's alone.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_core::Name;
+/// use multiproc_core::sys::memory::Directory;
+/// use multiproc_shm::{Shared, sweep_in};
+///
+/// # let place = std::env::temp_dir().join(format!("sweep-{}", std::process::id()));
+/// let directory = Directory::at(&place)?; // `sweep` does the same where names are in fact
+/// let (lost, held) = (Name::new("lost")?, Name::new("held")?);
+/// drop(Shared::create_in(&directory, &lost, 1u32)?);
+/// let number = Shared::create_in(&directory, &held, 2u32)?;
+/// assert_eq!(sweep_in(&directory)?, ["lost"]);
+/// assert_eq!(*number, 2);
+/// # std::fs::remove_dir_all(&place)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn sweep() -> io::Result<Vec<String>> {
     sweep_in(&Directory::of_user()?)
 }

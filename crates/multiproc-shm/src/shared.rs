@@ -114,6 +114,20 @@ impl<T: ShmSafe> Shared<T> {
     /// # Errors
     ///
     /// Those of [`open_named`](Self::open_named) and [`create_named`](Self::create_named).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_shm::Shared;
+    ///
+    /// let name = format!("either-{}", std::process::id());
+    /// let first = Shared::open_or_create_named(&name, 1u32)?;
+    /// let second = Shared::open_or_create_named(&name, 2u32)?;
+    /// assert_eq!((*first, *second), (1, 1)); // the first one has made it
+    /// assert!(!Shared::ptr_eq(&first, &Shared::new(1)?));
+    /// Shared::<u32>::unlink(&name)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open_or_create_named(name: &str, value: T) -> Result<Self, ShmError> {
         let name = Name::new(name)?;
         Shared::open_or_create_in(&Directory::of_user()?, &name, value)

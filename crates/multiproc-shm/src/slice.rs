@@ -121,6 +121,19 @@ impl<T: Pod> SharedSlice<T> {
     /// # Panics
     ///
     /// If they reach beyond the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_shm::SharedSlice;
+    ///
+    /// let table = SharedSlice::from_slice(&[1u16, 2, 3, 4])?;
+    /// assert!(table.len() == 4 && !table.is_empty());
+    /// let mut middle = [0; 2];
+    /// table.copy_to(1, &mut middle);
+    /// assert_eq!(middle, [2, 3]);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn copy_to(&self, start: usize, to: &mut [T]) {
         let range = self.range(start, to.len());
         // SAFETY: `range` lies within the mapping and begins at a multiple of the alignment, of which the size

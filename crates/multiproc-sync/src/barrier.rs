@@ -74,6 +74,21 @@ struct Place {
 }
 
 /// Which of the parties the calling one was.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_shm::Shared;
+/// use multiproc_sync::Barrier;
+///
+/// let line = Shared::new(Barrier::new(2))?;
+/// let other = line.clone();
+/// let other = std::thread::spawn(move || other.wait().unwrap());
+/// let (ours, theirs) = (line.wait().unwrap(), other.join().unwrap());
+/// assert_eq!(ours.index() + theirs.index(), 1); // 0 and 1
+/// assert!(ours.is_leader() != theirs.is_leader());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BarrierWaitResult {
     index: u32,
@@ -81,6 +96,21 @@ pub struct BarrierWaitResult {
 }
 
 /// The error of waiting at a barrier that is broken, or that breaks meanwhile.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_sync::Barrier;
+/// use std::time::{Duration, Instant};
+///
+/// let line = Barrier::new(2);
+/// assert!(line.wait_deadline(Instant::now() + Duration::from_millis(1)).unwrap_err().is_timeout());
+/// assert!(line.is_broken() && line.wait().is_err());
+/// line.reset();
+/// assert_eq!((line.parties(), line.waiting(), line.is_broken()), (2, 0, false));
+/// line.abort();
+/// assert!(!line.wait().unwrap_err().is_timeout());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", if *is_timeout {
     "the other parties of the barrier did not come in time, and it is broken: look for those that failed, then reset it"

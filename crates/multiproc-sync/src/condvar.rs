@@ -100,6 +100,21 @@ struct Place {
 }
 
 /// Whether a wait ended because its time was up.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_sync::{Condvar, Mutex};
+/// use std::time::{Duration, Instant};
+///
+/// let (lock, changed) = (Mutex::new(0u32), Condvar::new());
+/// let guard = lock.lock().unwrap();
+/// let (guard, result) = changed.wait_deadline(guard, Instant::now() + Duration::from_millis(1)).unwrap();
+/// assert!(result.timed_out());
+/// drop(guard);
+/// changed.notify_n(2); // nobody waits: nothing happens
+/// changed.notify_all();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitTimeoutResult {
     timed_out: bool,

@@ -69,6 +69,21 @@ impl<G> AcquireError<G> {
     }
 
     /// Tells whether the last owner panicked, which also [`is_owner_dead`](Self::is_owner_dead) tells.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_sync::Mutex;
+    /// use std::panic::{AssertUnwindSafe, catch_unwind};
+    ///
+    /// let lock = Mutex::new(0u32);
+    /// let _ = catch_unwind(AssertUnwindSafe(|| {
+    ///     let _guard = lock.lock();
+    ///     panic!("with the lock");
+    /// }));
+    /// let error = lock.lock().unwrap_err();
+    /// assert!(error.is_owner_dead() && error.is_panicked());
+    /// ```
     #[must_use]
     pub fn is_panicked(&self) -> bool {
         matches!(self.kind, Kind::OwnerDead(_, Cause::Panicked))

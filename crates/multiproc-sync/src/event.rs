@@ -98,6 +98,19 @@ impl Event {
     /// Clears the event, so that waits for it wait again.
     ///
     /// What was written before a [`set`](Self::set) that this takes back is seen afterwards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_sync::Event;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let go = Event::new();
+    /// go.set();
+    /// assert!(go.wait_deadline(Instant::now() + Duration::from_secs(1)));
+    /// go.clear();
+    /// assert!(!go.is_set());
+    /// ```
     #[inline]
     pub fn clear(&self) {
         let mut word = self.word.load(Ordering::Relaxed);

@@ -62,6 +62,24 @@ pub type LockError<'a, T> = AcquireError<MutexGuard<'a, T>>;
 /// The value of a [`Mutex`], which is locked until this is dropped.
 ///
 /// It stays on the thread that took the lock.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_sync::{Mutex, MutexGuard};
+/// use std::time::{Duration, Instant};
+///
+/// fn raise(mut hits: MutexGuard<'_, u64>) {
+///     *hits += 1;
+/// } // released here
+///
+/// let mut hits = Mutex::new(0u64);
+/// raise(hits.lock().unwrap());
+/// raise(hits.lock_timeout(Duration::from_secs(1)).unwrap());
+/// raise(hits.lock_deadline(Instant::now() + Duration::from_secs(1)).unwrap());
+/// *hits.get_mut() += 1; // nobody else has it
+/// assert_eq!(hits.into_inner(), 4);
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T> {

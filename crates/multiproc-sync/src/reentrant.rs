@@ -51,6 +51,26 @@ pub type ReentrantLockError<'a, T> = AcquireError<ReentrantMutexGuard<'a, T>>;
 /// The value of a [`ReentrantMutex`], which is locked until this and its other guards are dropped.
 ///
 /// It stays on the thread that took the lock.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_sync::ReentrantMutex;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::time::{Duration, Instant};
+///
+/// let mut hits = ReentrantMutex::new(AtomicU64::new(0));
+/// {
+///     let outer = hits.lock().unwrap();
+///     let inner = hits.lock_timeout(Duration::from_secs(1)).unwrap();
+///     let third = hits.lock_deadline(Instant::now() + Duration::from_secs(1)).unwrap();
+///     for guard in [&outer, &inner, &third] {
+///         guard.fetch_add(1, Ordering::Relaxed);
+///     }
+/// } // free when all of them are gone
+/// *hits.get_mut() = AtomicU64::new(7);
+/// assert_eq!(hits.into_inner().into_inner(), 7);
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct ReentrantMutexGuard<'a, T> {

@@ -81,6 +81,21 @@ pub type WriteError<'a, T> = AcquireError<RwLockWriteGuard<'a, T>>;
 /// The value of an [`RwLock`], which nobody changes until this is dropped.
 ///
 /// It stays on the thread that took the lock.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_sync::RwLock;
+/// use std::time::{Duration, Instant};
+///
+/// let table = RwLock::new([1u32, 2]);
+/// let first = table.read().unwrap();
+/// let second = table.try_read().unwrap(); // readers share
+/// let third = table.read_timeout(Duration::from_secs(1)).unwrap();
+/// let fourth = table.read_deadline(Instant::now() + Duration::from_secs(1)).unwrap();
+/// assert_eq!(first[0] + second[1] + third[0] + fourth[1], 6);
+/// assert!(table.try_write().unwrap_err().is_would_block());
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'a, T> {
@@ -92,6 +107,20 @@ pub struct RwLockReadGuard<'a, T> {
 /// The value of an [`RwLock`], which nobody else sees until this is dropped.
 ///
 /// It stays on the thread that took the lock.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_sync::RwLock;
+/// use std::time::{Duration, Instant};
+///
+/// let mut table = RwLock::new([1u32, 2]);
+/// table.write().unwrap()[0] = 3;
+/// table.write_timeout(Duration::from_secs(1)).unwrap()[1] = 4;
+/// assert_eq!(*table.write_deadline(Instant::now() + Duration::from_secs(1)).unwrap(), [3, 4]);
+/// table.get_mut()[0] = 5; // nobody else has it
+/// assert_eq!(table.into_inner(), [5, 4]);
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'a, T> {

@@ -64,6 +64,25 @@ pub struct BoundedSemaphore {
 /// One of a semaphore's permits, given back when this is dropped or when its process dies.
 ///
 /// It stays on the thread that took it.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_sync::{BoundedSemaphore, Semaphore};
+/// use std::time::{Duration, Instant};
+///
+/// let seats = Semaphore::new(1);
+/// let permit = seats.acquire_timeout(Duration::from_secs(1)).unwrap();
+/// assert!(seats.acquire_deadline(Instant::now() + Duration::from_millis(1)).is_none());
+/// drop(permit);
+/// assert_eq!(seats.available(), 1);
+///
+/// let seats = BoundedSemaphore::new(1);
+/// let permit = seats.acquire_timeout(Duration::from_secs(1)).unwrap();
+/// assert!(seats.acquire_deadline(Instant::now() + Duration::from_millis(1)).is_none());
+/// permit.forget(); // Python's way: `release` by hand
+/// seats.release().unwrap();
+/// ```
 #[must_use = "the permit is given back when it is dropped"]
 #[clippy::has_significant_drop]
 pub struct Permit<'a> {
@@ -73,6 +92,15 @@ pub struct Permit<'a> {
 }
 
 /// The error of releasing a [`BoundedSemaphore`] more often than permits were taken and forgotten.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_sync::BoundedSemaphore;
+///
+/// let error = BoundedSemaphore::new(2).release().unwrap_err();
+/// assert!(error.to_string().contains("above its initial number of 2"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a bounded semaphore was released above its initial number of {initial}: release once for each permit that was forgotten"

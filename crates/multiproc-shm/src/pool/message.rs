@@ -28,6 +28,22 @@ pub(super) struct Origin {
 /// gone, in whatever process, the pool uses the segment again.
 ///
 /// A receiver takes it only from a process of the same program that this family started.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_shm::BytesPool;
+///
+/// let pool = BytesPool::new(4096, 1)?;
+/// let mut bytes = pool.take().unwrap();
+/// bytes[..5].copy_from_slice(b"hello");
+/// let message = bytes.freeze_to(5);
+/// let same = message.clone(); // or sent to another process
+/// assert_eq!(&*same, b"hello");
+/// drop((message, same)); // the pool has its memory again
+/// assert!(pool.try_take().is_ok());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone)]
 pub struct PooledBytes {
     memory: Source,

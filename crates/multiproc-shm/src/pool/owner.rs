@@ -188,6 +188,19 @@ impl fmt::Debug for BytesPool {
 /// A segment of a [`BytesPool`] that is being filled in, by this process alone.
 ///
 /// It still holds what it held when it was last used. Dropped instead of frozen, it goes back to the pool.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_shm::BytesPool;
+///
+/// let pool = BytesPool::new(4096, 2)?;
+/// assert_eq!((pool.count(), pool.segment_len()), (2, 4096));
+/// let mut bytes = pool.take().unwrap();
+/// bytes.fill(7); // it still holds what it held before
+/// assert!(bytes.freeze().iter().all(|byte| *byte == 7));
+/// # std::io::Result::Ok(())
+/// ```
 pub struct PooledBytesMut {
     memory: Arc<Memory>,
     token: Token,
@@ -238,6 +251,21 @@ impl fmt::Debug for PooledBytesMut {
 }
 
 /// A segment that a [`BytesPool`] could not give.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_shm::BytesPool;
+/// use std::time::{Duration, Instant};
+///
+/// let pool = BytesPool::new(4096, 1)?;
+/// let only = pool.take().unwrap();
+/// assert!(pool.try_take().unwrap_err().is_exhausted());
+/// assert!(pool.take_timeout(Duration::from_millis(1)).unwrap_err().is_exhausted());
+/// drop(only);
+/// assert!(pool.take_deadline(Instant::now() + Duration::from_secs(1)).is_ok());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct TakeError(#[from] TakeKind);
