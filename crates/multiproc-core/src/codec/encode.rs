@@ -4,7 +4,7 @@ use super::ser::Serializer;
 use super::{Message, decode};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, TryLockError};
 
 /// Room for most messages without a second allocation.
 const FIRST_CAPACITY: usize = 128;
@@ -210,9 +210,15 @@ fn check_once<T: Message>(bytes: &[u8]) -> Result<(), EncodeError> {
     static PASSED: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
 
     let type_name = std::any::type_name::<T>();
-    // The lock is not held while the user's `Deserialize` runs. A panic cannot leave the set half-changed.
-    let passed = || PASSED.lock().unwrap_or_else(PoisonError::into_inner);
-    if passed().as_ref().is_some_and(|set| set.contains(type_name)) {
+    // Never waited for: in a process that was forked while another thread had it, nobody gives it back. Who does not
+    // get it checks once more. It is not held while the user's `Deserialize` runs, and a panic cannot leave the set
+    // half-changed.
+    let passed = || match PASSED.try_lock() {
+        Ok(set) => Some(set),
+        Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    };
+    if passed().is_some_and(|set| set.as_ref().is_some_and(|set| set.contains(type_name))) {
         return Ok(());
     }
     match decode::<T>(bytes, Vec::new()) {
@@ -224,6 +230,8 @@ fn check_once<T: Message>(bytes: &[u8]) -> Result<(), EncodeError> {
         // Another process may well accept what this one does not.
         Err(_) => {}
     }
-    passed().get_or_insert_default().insert(type_name);
+    if let Some(mut set) = passed() {
+        set.get_or_insert_default().insert(type_name);
+    }
     Ok(())
 }
