@@ -6,8 +6,10 @@
 //! buffer of the length that goes with it; none of them touches memory of this program beyond that.
 #![expect(unsafe_code, reason = "calls of the C library that have no safe form")]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_long, c_void};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 unsafe extern "C" {
     fn fork() -> c_int;
@@ -23,9 +25,12 @@ unsafe extern "C" {
     fn setgid(group: u32) -> c_int;
     fn sched_setaffinity(pid: c_int, len: usize, mask: *const u64) -> c_int;
     fn prctl(option: c_int, ...) -> c_int;
+    fn siginterrupt(signal: c_int, interrupts: c_int) -> c_int;
+    fn setitimer(which: c_int, new: *const [c_long; 4], old: *mut [c_long; 4]) -> c_int;
 }
 
 const SIGINT: c_int = 2;
+const SIGALRM: c_int = 14;
 const SIGTERM: c_int = 15;
 const SIGCHLD: c_int = 17;
 const SIG_IGN: usize = 1;
@@ -166,4 +171,28 @@ pub fn filter_clone(descriptor: bool) {
     assert_eq!(unsafe { prctl(PR_SET_NO_NEW_PRIVS, 1usize, 0usize, 0usize, 0usize) }, 0);
     // SAFETY: the pointer leads to a program of as many instructions as it says, which the kernel copies.
     assert_eq!(unsafe { prctl(PR_SET_SECCOMP, FILTER, &raw const program, 0usize, 0usize) }, 0);
+}
+
+/// Interrupts this process by a signal again and again; calls that are interrupted are not begun again by themselves.
+pub fn interrupt_every(time: Duration) {
+    const ITIMER_REAL: c_int = 0;
+    extern "C" fn count(_: c_int) {
+        // Relaxed: it is only counted.
+        INTERRUPTS.fetch_add(1, Ordering::Relaxed);
+    }
+    let handler: extern "C" fn(c_int) = count;
+    // SAFETY: the handler does nothing that a handler may not.
+    unsafe { signal(SIGALRM, handler as usize) };
+    // SAFETY: takes plain numbers.
+    unsafe { siginterrupt(SIGALRM, 1) };
+    let every = [0, time.as_micros() as c_long, 0, time.as_micros() as c_long];
+    // SAFETY: the pointer leads to the times, and the old ones are not asked for.
+    unsafe { setitimer(ITIMER_REAL, &raw const every, std::ptr::null_mut()) };
+}
+
+static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
+
+/// How often [`interrupt_every`] has interrupted this process.
+pub fn interrupts() -> u64 {
+    INTERRUPTS.load(Ordering::Relaxed)
 }

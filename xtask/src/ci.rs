@@ -141,9 +141,13 @@ fn feature_sets(features: &[String]) -> Vec<Vec<String>> {
     sets
 }
 
+fn loom(workspace: &Workspace) -> Result<Outcome> {
+    run(loom_command(workspace)).map(|()| Outcome::Passed)
+}
+
 /// Tries what synchronises in every order of its memory accesses; a folder of its own keeps the other flags from
 /// rebuilding all.
-fn loom(workspace: &Workspace) -> Result<Outcome> {
+pub(crate) fn loom_command(workspace: &Workspace) -> Command {
     let mut command = cargo(&["test", "--test", "loom"]);
     for package in workspace.crates() {
         if root().join("crates").join(&package.name).join("tests/loom.rs").exists() {
@@ -154,17 +158,19 @@ fn loom(workspace: &Workspace) -> Result<Outcome> {
     command.env("RUSTFLAGS", "--cfg loom -D warnings");
     // Several times quicker, with the checks of debug builds.
     command.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
-    run(command)?;
-    Ok(Outcome::Passed)
+    command
+}
+
+fn model(workspace: &Workspace) -> Result<Outcome> {
+    run(model_command(workspace)).map(|()| Outcome::Passed)
 }
 
 /// Runs the model that kills processes at every step; see the page of the package `multiproc-model`.
-fn model(workspace: &Workspace) -> Result<Outcome> {
+pub(crate) fn model_command(workspace: &Workspace) -> Command {
     let mut command = cargo(&["test", "--release", "--package", "multiproc-model"]);
     command.arg("--target-dir").arg(workspace.target.join("model"));
     command.env("RUSTFLAGS", "--cfg multiproc_model -D warnings");
-    run(command)?;
-    Ok(Outcome::Passed)
+    command
 }
 
 fn aarch64(_: &Workspace) -> Result<Outcome> {

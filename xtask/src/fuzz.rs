@@ -14,7 +14,7 @@ use crate::test;
 /// The toolchain that has the sanitizer.
 const TOOLCHAIN: &str = "nightly";
 /// What `fuzz/Cargo.toml` has, in the order of their reach.
-const TARGETS: &[&str] = &["frames", "handshake", "codec", "names"];
+pub(crate) const TARGETS: &[&str] = &["frames", "handshake", "codec", "names"];
 /// How long each runs if nobody says otherwise.
 const SECONDS: u64 = 60;
 /// Locals stay on the stack: the codec measures how deep it is by the address of one.
@@ -37,20 +37,25 @@ pub(crate) fn command(args: &[String]) -> Result {
     if let Some(missing) = missing() {
         return Err(missing.into());
     }
-    let workspace = Workspace::read()?;
-    for target in &plan.targets {
-        shell::run(cargo_fuzz("build", target, &workspace))?;
-    }
-    let mut summaries = Vec::new();
-    for target in &plan.targets {
-        summaries.push(run(target, plan.seconds, &workspace)?);
-    }
+    let summaries = run_plan(&plan, &Workspace::read()?)?;
     test::print_summaries(&summaries);
     Ok(())
 }
 
+/// Runs all targets, for so many seconds each if somebody says.
+pub(crate) fn run_all(seconds: Option<u64>, workspace: &Workspace) -> Result<Vec<String>> {
+    run_plan(&Plan { targets: TARGETS.to_vec(), seconds: seconds.unwrap_or(SECONDS) }, workspace)
+}
+
+fn run_plan(plan: &Plan, workspace: &Workspace) -> Result<Vec<String>> {
+    for target in &plan.targets {
+        shell::run(cargo_fuzz("build", target, workspace))?;
+    }
+    plan.targets.iter().map(|target| run(target, plan.seconds, workspace)).collect()
+}
+
 /// Says what is not installed, and how to install it.
-fn missing() -> Option<String> {
+pub(crate) fn missing() -> Option<String> {
     let mut rustc = Command::new("rustup");
     rustc.args(["run", TOOLCHAIN, "rustc", "--version"]);
     if !succeeds(rustc) {

@@ -31,7 +31,7 @@ Usage: cargo xtask <command> [arguments]
   bench [argument]...  the benchmarks; arguments go to them (--quick, --only, --peers none, --instructions)
   sanitize             the tests of threads under AddressSanitizer and ThreadSanitizer (--only address|thread)
   fuzz                 hostile input for frames, handshakes, codec and names (--only name, --seconds n)
-  stress [argument]... kills at every instruction; arguments go to it (--minutes n, --only name, --list)
+  stress [argument]... everything that tries to break a promise (--minutes n, --only part, --json, --list)
   docs                 the documentation, private items too, warnings as errors
   tidy                 what rustc and clippy do not know: floors, unused packages, unsafe files, habits
   help                 this text";

@@ -63,17 +63,25 @@ pub(crate) fn command(args: &[String]) -> Result {
     if let Some(missing) = missing() {
         return Err(missing.into());
     }
-    let workspace = Workspace::read()?;
-    let mut summaries = Vec::new();
-    for sanitizer in chosen {
-        summaries.extend(run(sanitizer, &workspace)?);
-    }
-    test::print_summaries(&summaries);
+    test::print_summaries(&run_each(chosen, &Workspace::read()?)?);
     Ok(())
 }
 
+/// Runs all of them.
+pub(crate) fn run_all(workspace: &Workspace) -> Result<Vec<String>> {
+    run_each(SANITIZERS.iter().collect(), workspace)
+}
+
+fn run_each(chosen: Vec<&Sanitizer>, workspace: &Workspace) -> Result<Vec<String>> {
+    let mut summaries = Vec::new();
+    for sanitizer in chosen {
+        summaries.extend(run(sanitizer, workspace)?);
+    }
+    Ok(summaries)
+}
+
 /// Says what is not installed, and how to install it.
-fn missing() -> Option<String> {
+pub(crate) fn missing() -> Option<String> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Some(format!("the sanitizers run on {TARGET} alone"));
     }

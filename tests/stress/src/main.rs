@@ -9,8 +9,8 @@
 //! Protocols that are known to be wrong run as controls, and must be caught: a stepper that catches nothing proves
 //! nothing.
 //!
-//! `cargo xtask stress` runs all of it, at every instruction; `--minutes n` spreads what fits into that time evenly,
-//! `--only text` chooses by name, `--kills` leaves out pauses and second kills.
+//! `cargo xtask stress --only stepper` runs all of it, at every instruction; `--minutes n` spreads what fits into that
+//! time evenly. Behind `--`, `--only text` chooses by name, `--kills` leaves out pauses and second kills.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
 
 mod control;
