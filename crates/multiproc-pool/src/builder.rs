@@ -232,6 +232,7 @@ impl<S: 'static> PoolBuilder<S> {
         options.name =
             name.unwrap_or_else(|| format!("PoolWorker-{}", POOLS.fetch_add(1, Ordering::Relaxed)));
         let wishes = Wishes::of(&options);
+        let name = options.name.clone();
         let backend = match backend {
             Some(backend) => {
                 wishes.check(backend.caps())?;
@@ -242,7 +243,7 @@ impl<S: 'static> PoolBuilder<S> {
                 Box::new(Local::start(options, Arc::new(Door::new()?))?)
             }
         };
-        let core = Core::start(backend, workers, max_kills)?;
+        let core = Core::start(backend, &name, workers, max_kills)?;
         let pool = Pool::of(core);
         if on_interrupt {
             interrupt::handle(pool.core())?;

@@ -82,6 +82,7 @@ mod arrivals;
 #[doc(hidden)]
 pub mod backend;
 mod block;
+mod board;
 mod builder;
 mod death;
 mod engine;
@@ -91,6 +92,8 @@ mod gather;
 mod inbox;
 mod interrupt;
 mod options;
+#[doc(hidden)]
+pub mod peek;
 mod pool;
 mod progress;
 mod result;

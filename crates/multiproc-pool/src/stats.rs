@@ -83,7 +83,9 @@ pub(crate) struct Recorder {
     run: Histogram,
     bytes_out: u64,
     bytes_in: u64,
-    failed: u64,
+    pub(crate) failed: u64,
+    /// Tasks that are done, as `run` has them by class.
+    pub(crate) ended: u64,
     slowest: Vec<(Duration, Option<String>)>,
 }
 
@@ -99,6 +101,7 @@ impl Recorder {
     pub(crate) fn done(&mut self, count: u32, nanos: u64, bytes: usize, options: &Option<Arc<TaskOptions>>) {
         let each = Duration::from_nanos(nanos / u64::from(count.max(1)));
         self.run.add(each, count.into());
+        self.ended += u64::from(count);
         self.bytes_in += bytes as u64;
         if self.slowest.len() < SLOWEST || self.slowest.last().is_some_and(|(time, _)| *time < each) {
             let name = options.as_ref().and_then(|options| options.progress.clone());

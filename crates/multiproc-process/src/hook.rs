@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///
 /// The version is in it because a program may hold this library twice: the child is for the one that started it.
 pub(crate) const MARKER: &str = concat!(
-    "MULTIPROC_BOOT_",
+    "MULTIPROC_BOOT_", // also in `peek.rs`
     env!("CARGO_PKG_VERSION_MAJOR"),
     "_",
     env!("CARGO_PKG_VERSION_MINOR"),

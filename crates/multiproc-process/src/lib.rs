@@ -73,6 +73,8 @@ mod info;
 mod lock;
 mod log;
 mod panics;
+#[doc(hidden)]
+pub mod peek;
 mod process;
 mod registry;
 mod spawner;

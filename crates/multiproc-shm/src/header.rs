@@ -37,7 +37,7 @@ pub(crate) struct Header {
     magic: u64,
     version: u32,
     pub(crate) kind: u32,
-    fingerprint: u64,
+    pub(crate) fingerprint: u64,
     pub(crate) len: u64,
     pub(crate) offset: u64,
     namespace: u64,

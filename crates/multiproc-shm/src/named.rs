@@ -172,6 +172,16 @@ pub fn sweep_in(directory: &Directory) -> io::Result<Vec<String>> {
     Ok(removed)
 }
 
+/// Tells whether no process holds the object of a name, nor a message on its way to one.
+///
+/// # Errors
+///
+/// The system's.
+pub fn is_unheld(directory: &Directory, name: &str) -> io::Result<bool> {
+    // Held for a moment: who opens it just now waits for that.
+    try_lock_exclusive(&directory.open(name)?)
+}
+
 fn sweep_one(directory: &Directory, name: &str) -> io::Result<bool> {
     let info = directory.info(name)?;
     // What this library did not make is not its to remove.

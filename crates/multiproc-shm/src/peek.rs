@@ -4,8 +4,10 @@
 //! no signal; nothing is written, locked, or kept from being freed. All that is read is input, from whoever made a file
 //! of that name.
 
+pub use crate::named::is_unheld;
+
 use crate::header::Header;
-use crate::{arena, kind, layout};
+use crate::{ShmSafe, arena, kind, layout};
 use multiproc_core::sys::memory::read_exact_at;
 use std::io;
 use std::os::fd::AsFd;
@@ -15,6 +17,8 @@ use std::os::fd::AsFd;
 pub struct Segment {
     /// What it is.
     pub kind: Kind,
+    /// What tells its type from others.
+    pub fingerprint: u64,
     /// Whether threads' numbers in it mean something here.
     pub is_of_this_namespace: bool,
     /// Where the payload begins.
@@ -61,7 +65,13 @@ pub fn segment(file: impl AsFd) -> io::Result<Option<Segment>> {
         Kind::Arena => text(&copy(&file, arena::ABOUT as u64, arena::BEGIN as usize - arena::ABOUT)?),
         _ => String::new(),
     };
-    Ok(Some(Segment { kind, is_of_this_namespace, offset, len, about }))
+    Ok(Some(Segment { kind, fingerprint: header.fingerprint, is_of_this_namespace, offset, len, about }))
+}
+
+/// The fingerprint of segments with a value of that type.
+#[must_use]
+pub fn fingerprint<T: ShmSafe>() -> u64 {
+    Header::of::<T>(kind::SHARED).fingerprint
 }
 
 /// Text as somebody left it: what is no character, or one that a terminal would obey, is replaced.

@@ -34,6 +34,7 @@ const FLOORS: &[Floor] = &[
     floor(4, "multiproc-manager", Column::Both),
     floor(5, "multiproc-cluster", Column::Both),
     floor(6, "multiproc", Column::Both),
+    floor(7, "multiproc-top", Column::Both),
 ];
 
 /// Checks the floors of the crates; what only tests need is free.

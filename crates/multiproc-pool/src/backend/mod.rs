@@ -13,6 +13,7 @@ mod local;
 mod port;
 pub(crate) mod wire;
 
+pub use crate::board::{BUSY, Board, IDLE, LEAVING, STARTING};
 pub use caps::{Caps, Trip};
 pub use door::Door;
 pub(crate) use door::{Knocker, Seen};
@@ -201,6 +202,12 @@ pub trait Backend: Send {
 
     /// How many workers died.
     fn restarts(&self) -> u64;
+
+    /// Shows watchers its workers, and tells how many it has shown.
+    fn show(&self, board: &Board) -> usize {
+        let _ = board;
+        0
+    }
 
     /// Lets workers that are not needed go down to the least number, or has so many come as there is work for.
     fn want(&mut self, tasks: usize);

@@ -4,6 +4,7 @@ use super::work::{After, Sink, Work};
 use super::{Engine, Size, supervisor};
 use crate::TaskError;
 use crate::backend::{Backend, Door, Seen, Shutdown};
+use crate::board::Board;
 use crate::inbox::Inbox;
 use multiproc_core::Deadline;
 use multiproc_core::sys::thread as ids;
@@ -68,12 +69,21 @@ thread_local! {
 
 impl Core {
     /// Starts a supervisor for `backend`.
-    pub(crate) fn start(backend: Box<dyn Backend>, workers: usize, max_kills: u32) -> io::Result<Arc<Core>> {
+    pub(crate) fn start(
+        backend: Box<dyn Backend>,
+        name: &str,
+        workers: usize,
+        max_kills: u32,
+    ) -> io::Result<Arc<Core>> {
         let door = Arc::clone(backend.door());
         let size = Arc::new(Size::new(workers, backend.trip()));
+        let mut engine = Engine::new(backend, max_kills, Arc::clone(&size));
+        // Without it nobody can watch, and nothing else is missing.
+        engine.board = Board::create(name).ok();
+        engine.show();
         let core = Arc::new(Core {
             inbox: Mutex::new(Inbox::default()),
-            engine: Mutex::new(Engine::new(backend, max_kills, Arc::clone(&size))),
+            engine: Mutex::new(engine),
             door,
             end: PoolEnd::default(),
             callbacks: Mutex::default(),

@@ -18,12 +18,15 @@ pub(crate) use work::{After, Code, Given, Part, Sink, Work};
 
 use crate::TaskError;
 use crate::backend::{Backend, Envelope, EnvelopeId, Refusal};
+use crate::board::Board;
 use crate::options::TaskOptions;
 use crate::stats::Recorder;
+use multiproc_shm::Shared;
 use pace::Paces;
 use queue::Queue;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use work::Chunk;
 
@@ -60,6 +63,8 @@ pub(crate) struct Engine {
     refused: Vec<Part>,
     carries_handles: bool,
     pub(crate) size: Arc<Size>,
+    /// What watchers see.
+    pub(crate) board: Option<Shared<Board>>,
 }
 
 impl Engine {
@@ -68,6 +73,7 @@ impl Engine {
         Engine {
             carries_handles: backend.caps().carries_handles,
             size,
+            board: None,
             refused: Vec::new(),
             backend,
             queue: Queue::default(),
@@ -130,6 +136,19 @@ impl Engine {
         }
         self.events = events;
         self.hand_out(after);
+        self.show();
+    }
+
+    /// Shows watchers how it stands.
+    pub(crate) fn show(&self) {
+        let Some(board) = &self.board else { return };
+        board.done.store(self.recorder.ended, Ordering::Relaxed);
+        board.failed.store(self.recorder.failed, Ordering::Relaxed);
+        board.queued.store(self.queued() as u64, Ordering::Relaxed);
+        board.under_way.store(self.under_way() as u64, Ordering::Relaxed);
+        board.restarts.store(self.backend.restarts(), Ordering::Relaxed);
+        let workers = self.backend.show(board);
+        board.workers.store(workers as u64, Ordering::Relaxed);
     }
 
     /// Does what takes time.
@@ -139,6 +158,7 @@ impl Engine {
         self.handle(&mut events, after);
         self.events = events;
         self.hand_out(after);
+        self.show();
     }
 
     /// Hands over what waits, as far as there are workers for it.

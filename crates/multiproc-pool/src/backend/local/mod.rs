@@ -15,6 +15,7 @@ mod worker;
 pub use options::Init;
 pub(crate) use options::{LocalOptions, WorkerKind};
 
+use super::{BUSY, Board, IDLE, LEAVING, STARTING};
 use super::{Backend, Caps, Door, Envelope, EnvelopeId, Event, Progress, Refusal, Shutdown, WorkerInfo};
 use multiproc_core::sys::{barrier, process};
 use std::io;
@@ -230,6 +231,19 @@ impl Backend for Local {
 
     fn restarts(&self) -> u64 {
         self.restarts
+    }
+
+    fn show(&self, board: &Board) -> usize {
+        for (place, worker) in self.workers.iter().enumerate() {
+            let state = match (&worker.life, worker.has.is_empty()) {
+                (Life::Starting, _) => STARTING,
+                (Life::Ready | Life::Stopping(_), true) => IDLE,
+                (Life::Ready | Life::Stopping(_), false) => BUSY,
+                (Life::Leaving | Life::Killed, _) => LEAVING,
+            };
+            board.seat(place, worker.id(), state, worker.done);
+        }
+        self.workers.len()
     }
 
     fn want(&mut self, tasks: usize) {

@@ -123,6 +123,16 @@ pub fn create_memfd(name: &str) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Opens somebody's memory to read it, by a path as `/proc/PID/fd/N`; never waits for it, whatever it is by now.
+///
+/// # Errors
+///
+/// What `open` reports.
+pub fn open_to_read(path: &std::path::Path) -> io::Result<OwnedFd> {
+    let flags = fs::OFlags::RDONLY | fs::OFlags::NONBLOCK | fs::OFlags::NOCTTY | fs::OFlags::CLOEXEC;
+    with_descriptors(|| Ok(fs::open(path, flags, Mode::empty())?))
+}
+
 /// Makes a file at least `len` bytes long with every page really allocated, and all of them zero where new.
 ///
 /// What it has already is not asked for again: a file larger than what is free can be allocated if its pages

@@ -14,8 +14,8 @@ pub use directory::{Directory, DirectoryError, lock_shared, try_lock_exclusive, 
 pub use free::{MemoryShort, check_free};
 pub use hangup::{count_pipe, hung_up};
 pub use memfd::{
-    FileInfo, Seals, add_seals, allocate, allocate_part, create_memfd, file_info, read_exact_at, seals,
-    write_all_at,
+    FileInfo, Seals, add_seals, allocate, allocate_part, create_memfd, file_info, open_to_read,
+    read_exact_at, seals, write_all_at,
 };
 pub use posix::{shm_create, shm_exists, shm_link, shm_nameless, shm_open, shm_unlink};
 pub use sealed::{SealedMap, map_sealed, seal_read_only, sealed_copy};

@@ -1,0 +1,13 @@
+//! What a watcher sees of real programs, and what they notice of it: nothing.
+
+/// What is seen: processes, queues, pools, locks.
+mod programs;
+
+/// Named objects: who holds them, what is stale.
+mod names;
+
+/// What those notice who are watched.
+mod undisturbed;
+
+/// Memory that says what is not true.
+mod hostile;
