@@ -6,6 +6,7 @@
 use crate::proc::Identity;
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt;
 
 /// A thread that sleeps.
@@ -29,18 +30,19 @@ const HOW: u64 = 128 | 256;
 /// The most words that one call can wait for.
 const WORDS: u64 = 128;
 
-/// Adds those of a process; tells whether they could be seen.
+/// Adds those of a process; tells whether the system lets them be seen. One that has ended has none.
 pub(crate) fn find(process: u32, sleepers: &mut Sleepers) -> bool {
     let mut words = Vec::new();
-    let mut has_seen = false;
+    let mut is_allowed = true;
     for task in fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten() {
         let Some(thread) = task.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Ok(call) = fs::read_to_string(task.path().join("syscall")) else { continue };
-        has_seen = true;
-        words.extend(addresses(process, &call).into_iter().map(|address| (thread, address)));
+        match fs::read_to_string(task.path().join("syscall")) {
+            Ok(call) => words.extend(addresses(process, &call).into_iter().map(|address| (thread, address))),
+            Err(error) => is_allowed &= error.kind() != io::ErrorKind::PermissionDenied,
+        }
     }
     if words.is_empty() {
-        return has_seen;
+        return is_allowed;
     }
     let maps = fs::read(format!("/proc/{process}/maps")).unwrap_or_default();
     let maps: Vec<Mapping> = String::from_utf8_lossy(&maps).lines().filter_map(Mapping::parse).collect();
@@ -50,7 +52,7 @@ pub(crate) fn find(process: u32, sleepers: &mut Sleepers) -> bool {
             sleepers.entry(map.identity).or_default().push(Sleeper { process, thread, offset });
         }
     }
-    has_seen
+    is_allowed
 }
 
 /// The addresses that a thread sleeps on, as its `syscall` file tells.

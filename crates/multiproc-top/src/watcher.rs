@@ -64,8 +64,7 @@ impl Watcher {
         let mut sleepers = Sleepers::new();
         let mut can_see = true;
         for id in &members {
-            // The look that finds nobody because there is nobody is no sign.
-            can_see &= sleepers::find(*id, &mut sleepers) || !processes.contains_key(id);
+            can_see &= sleepers::find(*id, &mut sleepers);
         }
         let mut snapshot = Snapshot { seconds, ..Snapshot::default() };
         let mut counts = HashMap::new();

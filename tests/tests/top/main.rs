@@ -1,4 +1,5 @@
 //! What a watcher sees of real programs, and what they notice of it: nothing.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 /// What is seen: processes, queues, pools, locks.
 mod programs;
