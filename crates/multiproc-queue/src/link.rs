@@ -178,6 +178,13 @@ impl Link {
         Ok(())
     }
 
+    /// How far it has been put to, and taken from, in numbers that change with every step.
+    ///
+    /// Who puts, or takes, alone changes the one or the other: it can tell whether somebody else has.
+    pub fn ends(&self) -> (u64, u64) {
+        self.ring.ends()
+    }
+
     /// How many records wait in it.
     #[inline]
     pub fn len(&self) -> u32 {

@@ -16,6 +16,9 @@ mod deadlines;
 /// What a task can do to its worker.
 mod deaths;
 
+/// What a task can do to the memory that its worker shares, and deaths between two steps.
+mod harm;
+
 /// How workers come and go.
 mod lives;
 

@@ -124,6 +124,10 @@ impl Engine {
         let rest = Part { from: part.from + begun, ..part.clone() };
         if begun > answered {
             self.queue.push_first(rest);
+            // Those before the last one were run, too, and their results are lost where the worker's memory is.
+            for element in answered..begun - 1 {
+                self.blame(&part, element, None, death, after);
+            }
             self.blame(&part, begun - 1, ended, death, after);
             return;
         }

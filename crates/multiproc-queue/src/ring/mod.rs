@@ -120,6 +120,12 @@ impl<M: Memory> Ring<M> {
         }
     }
 
+    /// The tail and the head, each for who alone changes it.
+    pub fn ends(&self) -> (u64, u64) {
+        let control = self.memory.control();
+        (control.tail.cell.read_as_writer(), control.head.cell.read_as_writer())
+    }
+
     /// Tells whether it holds no record.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

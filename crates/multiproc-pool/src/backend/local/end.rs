@@ -58,6 +58,7 @@ impl Local {
     fn bury(&mut self, index: usize, events: &mut Vec<Event>) {
         let mut worker = self.workers.swap_remove(index);
         // What it had told, and what it had written down.
+        worker.inspect();
         worker.collect(events);
         worker.harvest(events);
         let status = self.status_of(&mut worker);

@@ -94,6 +94,16 @@ impl Local {
         }
     }
 
+    /// Has the supervisor end those with whom nothing more can be exchanged.
+    fn report_corrupt(&self) {
+        let is_to_end = |worker: &Worker| {
+            worker.is_corrupt && worker.life != Life::Killed && matches!(worker.body, Body::Process(_))
+        };
+        if self.workers.iter().any(is_to_end) {
+            self.door.ring();
+        }
+    }
+
     /// The worker that has an envelope, and where it stands with it.
     fn holder(&self, id: EnvelopeId) -> Option<(usize, usize)> {
         self.workers
@@ -128,7 +138,7 @@ impl Backend for Local {
         let free = self
             .workers
             .iter_mut()
-            .filter(|worker| worker.life == Life::Ready && worker.has.len() < 2)
+            .filter(|worker| worker.life == Life::Ready && worker.has.len() < 2 && !worker.is_corrupt)
             .min_by_key(|worker| worker.has.len());
         let Some(worker) = free else { return Err(Refusal::Busy) };
         worker.submit(envelope)?;
@@ -196,6 +206,7 @@ impl Backend for Local {
                 }
             }
         }
+        self.report_corrupt();
     }
 
     fn attend(&mut self, events: &mut Vec<Event>) -> Option<Instant> {
@@ -214,6 +225,7 @@ impl Backend for Local {
 
     fn harvest(&mut self, events: &mut Vec<Event>) {
         self.workers.iter_mut().for_each(|worker| worker.harvest(events));
+        self.report_corrupt();
     }
 
     fn workers(&self) -> Vec<WorkerInfo> {

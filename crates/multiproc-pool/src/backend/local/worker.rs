@@ -70,6 +70,9 @@ pub(super) struct Worker {
     /// Why it says that it is not ready.
     pub(super) not_ready: Option<String>,
     pub(super) is_corrupt: bool,
+    /// The pool's ends of the two rings as it has left them, and up to what place it took back.
+    ends: (u64, u64),
+    taken_back: u64,
     taken: Taken,
     scratch: Vec<u8>,
 }
@@ -84,6 +87,7 @@ pub(super) struct Gear {
 impl Worker {
     pub(super) fn new(body: Body, name: String, token: u64, gear: Gear) -> Worker {
         let now = Instant::now();
+        let ends = (gear.tasks.ends().0, gear.results.ends().1);
         Worker {
             body,
             name,
@@ -101,6 +105,8 @@ impl Worker {
             last_answer: now,
             not_ready: None,
             is_corrupt: false,
+            ends,
+            taken_back: 0,
             taken: Taken::default(),
             scratch: Vec::new(),
         }
@@ -141,6 +147,7 @@ impl Worker {
             }
             Err(LinkError::Busy | LinkError::Closed) => return Err(Refusal::Busy),
         }
+        self.ends.0 = self.tasks.ends().0;
         let now = Instant::now();
         if self.has.is_empty() {
             self.last_answer = now;
@@ -176,7 +183,21 @@ impl Worker {
                 Err(LinkError::Busy) => break,
                 Err(_) => self.is_corrupt = true,
             }
+            self.ends.1 = self.results.ends().1;
             self.taken = taken;
+        }
+    }
+
+    /// Looks whether what only the pool writes is as the pool has left it, which a task may have written over. Then its
+    /// worker could wait for ever for what was done long ago; but for the marks, which are put right.
+    pub(super) fn inspect(&mut self) {
+        self.is_corrupt |= self.ends != (self.tasks.ends().0, self.results.ends().1);
+        self.put_right();
+    }
+
+    fn put_right(&self) {
+        if self.marks.taken_back.load(Ordering::Relaxed) != self.taken_back {
+            self.marks.taken_back.store(self.taken_back, Ordering::Relaxed);
         }
     }
 
@@ -259,6 +280,7 @@ impl Worker {
     /// It has run nothing of a chunk from an element on, whatever its marks looked like when that was taken back: it
     /// may have been at the next chunk by then.
     fn skipped(&mut self, head: &AnswerHead, events: &mut Vec<Event>) {
+        self.put_right();
         let Some(index) = self.has.iter().position(|held| held.place == head.place) else { return };
         if self.has[index].answered != head.first {
             self.is_corrupt = true;
@@ -303,6 +325,10 @@ impl Worker {
 
     /// What it has not sent yet, while it runs another element or after its death.
     pub(super) fn harvest(&mut self, events: &mut Vec<Event>) {
+        self.inspect();
+        if self.is_corrupt {
+            return;
+        }
         let Some(found) = journal::read(&self.marks) else { return };
         let Some(held) = self.has.iter().find(|held| held.place as u32 == found.place) else { return };
         let end = found.first.saturating_add(found.count);
@@ -319,6 +345,11 @@ impl Worker {
 
     /// How many elements of a held envelope have been begun.
     pub(super) fn begun(&self, held: &Held) -> u32 {
+        if self.is_corrupt {
+            // Its marks tell nothing. All of the first that is not answered may have been run, and none behind it.
+            let is_first = self.has.front().is_some_and(|first| first.place == held.place);
+            return if is_first { held.count } else { held.answered };
+        }
         // TAKE-BACK: Acquire, partner of the Release in `Desk::begin`.
         let begun = self.marks.begun.load(Ordering::Acquire);
         let place = (begun >> 32) as u32;
@@ -350,6 +381,7 @@ impl Worker {
     pub(super) fn take_back(&mut self, pass_barrier: impl FnOnce()) -> Vec<(EnvelopeId, u32)> {
         // TAKE-BACK: SeqCst, partner of the fence or the compiler's in `Desk::begin`; the barrier is passed by both.
         self.marks.taken_back.store(self.next_place - 1, Ordering::SeqCst);
+        self.taken_back = self.next_place - 1;
         pass_barrier();
         let begun: Vec<(EnvelopeId, u32)> = self.has.iter().map(|held| (held.id, self.begun(held))).collect();
         for (held, (_, begun)) in self.has.iter_mut().zip(&begun) {
@@ -369,63 +401,4 @@ impl Worker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-
-    #[test]
-    fn what_a_worker_skips_while_its_marks_are_read_is_not_lost() {
-        let gear = || Gear {
-            tasks: Link::new(8).unwrap(),
-            results: Link::new(8).unwrap(),
-            marks: Shared::new(Marks::new()).unwrap(),
-        };
-        let gear = gear();
-        let (results, marks) = (gear.results.another().unwrap(), gear.marks.clone());
-        let body = Body::Thread(None, 1, Arc::new(AtomicBool::new(false)));
-        let mut worker = Worker::new(body, "one".to_owned(), 1, gear);
-        for id in [7, 8] {
-            let envelope = Envelope {
-                id: EnvelopeId(id),
-                runner: &[],
-                function: &[],
-                count: 10,
-                arguments: &[],
-                fds: &[],
-                framed: false,
-                timed: false,
-                ends: &[],
-                start: 0,
-                timeout: None,
-                grace: Duration::ZERO,
-                attempt: 0,
-            };
-            worker.submit(&envelope).unwrap();
-        }
-        let answer = |place, first, count, kind| {
-            let head = AnswerHead { place, first, count, kind, nanos: 1 };
-            let mut bytes = vec![0; AnswerHead::LEN];
-            head.write(&mut bytes);
-            results.put(&mut bytes, Vec::new(), Deadline::now()).unwrap();
-        };
-        // Four are run, the fifth is skipped, and so is the next chunk: all of it before the marks are looked at.
-        let begun = worker.take_back(|| {
-            answer(1, 0, 4, AnswerKind::Returned);
-            answer(1, 4, 1, AnswerKind::Skipped);
-            marks.begun.store(pair(2, 1), Ordering::Release); // TAKE-BACK: as in `Desk::begin`
-            answer(2, 0, 1, AnswerKind::Skipped);
-        });
-        assert_eq!(begun, [(EnvelopeId(7), 10), (EnvelopeId(8), 1)]);
-        let mut events = Vec::new();
-        worker.collect(&mut events);
-        assert!(!worker.is_corrupt && worker.has.is_empty());
-        let skipped: Vec<_> = events
-            .iter()
-            .filter_map(|event| match event {
-                Event::GivenBack { id, first, count } => Some((id.0, *first, *count)),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(skipped, [(7, 4, 6), (8, 0, 1)], "all from there on is given to others");
-    }
-}
+mod tests;
