@@ -99,16 +99,21 @@ fn what(path: &str, name: &str) -> (String, String) {
 
 /// Removes a name that nobody holds, or any; tells what became of it.
 pub(crate) fn remove(name: &str, force: bool) -> Result<(), String> {
-    let failed = |error: &dyn std::fmt::Display| format!("cannot remove {name:?}: {error}");
+    let missing =
+        || format!("cannot remove {name:?}: there is no object of that name (`multiproc-top ls` lists them)");
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => missing(),
+        _ => format!("cannot remove {name:?}: {error}"),
+    };
     if !std::path::Path::new(&folder()).exists() {
-        return Err(format!("cannot remove {name:?}: there is no object of that name"));
+        return Err(missing());
     }
-    let directory = Directory::of_user().map_err(|error| failed(&error))?;
-    if !force && !multiproc_shm::peek::is_unheld(&directory, name).map_err(|error| failed(&error))? {
+    let directory = Directory::of_user().map_err(|error| failed(error.into()))?;
+    if !force && !multiproc_shm::peek::is_unheld(&directory, name).map_err(failed)? {
         return Err(format!(
             "cannot remove {name:?}: somebody holds it (`multiproc-top ls` says who); end them, or remove it by --force: \
              they keep what they have"
         ));
     }
-    multiproc_shm::Shared::<u8>::unlink(name).map_err(|error| failed(&error))
+    multiproc_shm::Shared::<u8>::unlink(name).map_err(failed)
 }

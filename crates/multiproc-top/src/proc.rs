@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// What a file is that processes have in common: device and number.
 pub(crate) type Identity = (u64, u64);
@@ -22,6 +23,8 @@ pub(crate) struct Stat {
     /// When it started: with its number this tells it from all others.
     pub(crate) start: u64,
     pub(crate) pages: u64,
+    /// When this was read.
+    pub(crate) at: Option<Instant>,
 }
 
 impl Stat {
@@ -40,6 +43,7 @@ impl Stat {
             threads: u32::try_from(number(17)?).ok()?,
             start: number(19)?,
             pages: number(21)?,
+            at: None,
         })
     }
 }
@@ -67,7 +71,8 @@ pub(crate) fn own_processes() -> BTreeMap<u32, Stat> {
 fn stat(id: u32) -> Option<Stat> {
     // The name need not be UTF-8.
     let line = fs::read(format!("/proc/{id}/stat")).ok()?;
-    Stat::parse(&String::from_utf8_lossy(&line))
+    let stat = Stat::parse(&String::from_utf8_lossy(&line))?;
+    Some(Stat { at: Some(Instant::now()), ..stat })
 }
 
 /// The process that a thread belongs to.
@@ -139,6 +144,7 @@ mod tests {
             threads: 3,
             start: 12345,
             pages: 77,
+            at: None,
         };
         assert_eq!(stat, expected);
         for end in 0..line.len() {

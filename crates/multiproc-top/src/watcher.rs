@@ -26,8 +26,9 @@ const PAGE: u64 = 4096;
 #[derive(Debug, Default)]
 pub struct Watcher {
     at: Option<Instant>,
-    counts: HashMap<Identity, Counts>,
-    ticks: HashMap<u32, u64>,
+    /// Each with the moment that it was read at: a look at many things takes its time on a busy machine.
+    counts: HashMap<Identity, (Counts, Instant)>,
+    ticks: HashMap<u32, (u64, Instant)>,
     /// What is known of a process for as long as it lives.
     known: HashMap<(u32, u64), Known>,
 }
@@ -57,7 +58,7 @@ impl Watcher {
     /// Looks at everything once; of a process or an object that is gone meanwhile nothing is told.
     pub fn look(&mut self) -> Snapshot {
         let now = Instant::now();
-        let seconds = self.at.replace(now).map(|before| (now - before).as_secs_f64().max(1e-6));
+        let seconds = self.at.replace(now).map(|before| seconds(before, now));
         let processes = proc::own_processes();
         let files = self.files(&processes);
         let members = self.members(&processes, &files);
@@ -73,7 +74,7 @@ impl Watcher {
             // By whichever of them is still there.
             let mut tries = shared.opens.iter().map(|open| objects::look(open, can_see.then_some(on)));
             let Some(found) = tries.find_map(Result::ok) else { continue };
-            self.add(found, *identity, shared, seconds, &mut counts, &mut snapshot);
+            self.add(found, *identity, shared, &mut counts, &mut snapshot);
         }
         self.counts = counts;
         self.add_processes(&processes, &members, &files, &sleepers, &mut snapshot);
@@ -151,16 +152,15 @@ impl Watcher {
         found: Found,
         identity: Identity,
         shared: &Shared,
-        seconds: Option<f64>,
-        counts: &mut HashMap<Identity, Counts>,
+        counts: &mut HashMap<Identity, (Counts, Instant)>,
         snapshot: &mut Snapshot,
     ) {
         let used_by = shared.used_by.clone();
-        let before = self.counts.get(&identity).copied();
-        let since = before.zip(seconds);
+        let at = Instant::now();
+        let since = self.counts.get(&identity).map(|(before, then)| (*before, seconds(*then, at)));
         match found {
             Found::Queue(mut queue, now) => {
-                counts.insert(identity, now);
+                counts.insert(identity, (now, at));
                 if let Some((before, seconds)) = since {
                     queue.put_per_second = Some(f64::from(now.put.wrapping_sub(before.put)) / seconds);
                     queue.taken_per_second = Some(f64::from(now.taken.wrapping_sub(before.taken)) / seconds);
@@ -170,7 +170,7 @@ impl Watcher {
                 snapshot.queues.push(queue);
             }
             Found::Pool(mut pool, now) => {
-                counts.insert(identity, now);
+                counts.insert(identity, (now, at));
                 if let Some((before, seconds)) = since {
                     pool.tasks_per_second = Some(f64::from(now.taken.wrapping_sub(before.taken)) / seconds);
                 }
@@ -207,10 +207,12 @@ impl Watcher {
             let waits = files.iter().filter(|(identity, _)| {
                 sleepers.get(identity).is_some_and(|on| on.iter().any(|sleeper| sleeper.process == stat.id))
             });
-            let since = self.ticks.get(&stat.id).zip(snapshot.seconds);
-            let cpu = since
-                .map(|(before, seconds)| stat.ticks.saturating_sub(*before) as f64 / TICKS / seconds * 100.0);
-            ticks.insert(stat.id, stat.ticks);
+            let cpu = self.ticks.get(&stat.id).zip(stat.at).map(|((before, then), at)| {
+                stat.ticks.saturating_sub(*before) as f64 / TICKS / seconds(*then, at) * 100.0
+            });
+            if let Some(at) = stat.at {
+                ticks.insert(stat.id, (stat.ticks, at));
+            }
             snapshot.processes.push(Process {
                 id: stat.id,
                 parent: parent(stat.id),
@@ -229,4 +231,9 @@ impl Watcher {
             .processes
             .sort_by_key(|process| (process.program, process.id != process.program, process.id));
     }
+}
+
+/// From then to now, and never nothing.
+fn seconds(then: Instant, now: Instant) -> f64 {
+    now.saturating_duration_since(then).as_secs_f64().max(1e-6)
 }
