@@ -69,7 +69,7 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         // Nobody is left to be told.
-        let _ = execute!(io::stderr(), LeaveAlternateScreen, cursor::Show);
+        let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
         let _ = terminal::disable_raw_mode();
     }
 }

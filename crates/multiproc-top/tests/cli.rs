@@ -1,4 +1,5 @@
 //! The program itself: its arguments, its output, its exit codes.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use multiproc_queue::Queue;
 use multiproc_shm::Shared;
