@@ -255,6 +255,7 @@ impl Builder {
     /// Starts a process in whatever role.
     fn start(self, role: Role, arguments: &Encoded) -> Result<(Started, Pipes), SpawnError> {
         let method = self.method.unwrap_or_else(default_start_method);
+        let _span = tracing::debug_span!(target: "multiproc::process", "start", ?method).entered();
         let (description, pipes) = self.describe()?;
         let started = match method {
             StartMethod::ForkServer => clone_from_server(description, &role, arguments)?,

@@ -185,7 +185,12 @@ pub(crate) fn apply(settings: Settings) -> io::Result<()> {
 
 fn call(socket: &OwnedFd, remote: Remote, mut parcel: Parcel) -> ! {
     let fds = parcel.take_fds();
-    let outcome = remote.call(parcel.body(), fds);
+    let outcome = {
+        let name = || info::me().identity.name.clone();
+        let _span =
+            tracing::debug_span!(target: "multiproc::process", "call", process.name = name()).entered();
+        remote.call(parcel.body(), fds)
+    };
     drop(parcel);
     let code = conclude(socket, outcome);
     registry::exits_with(code);

@@ -43,7 +43,8 @@
 //! # Seeing inside
 //!
 //! [`log_to_stderr`] tells when a process calls its function, shuts down, and exits with which code, children included.
-//! The same goes to the program's own `tracing` subscriber, if it has one.
+//! The same goes to the program's own `tracing` subscriber, if it has one; it gets spans, too, around each start
+//! (`start`) and, in the child, around the function (`call`, with the process' name as `process.name`).
 //!
 //! # Differences from Python
 //!

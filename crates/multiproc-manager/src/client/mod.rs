@@ -49,6 +49,9 @@ pub(crate) fn call<A: Message, R: Message>(
     Patience { limit, deadline }: Patience,
     undo: Option<Undo<R>>,
 ) -> Result<R, CallError> {
+    let _span =
+        tracing::debug_span!(target: "multiproc::manager", "call", arguments = std::any::type_name::<A>())
+            .entered();
     let timeout = limit.map(|left| u64::try_from(left.as_micros()).unwrap_or(u64::MAX));
     let packet = {
         let _mode = Entered::new(Mode::Asking(Arc::clone(link)));

@@ -46,7 +46,11 @@ pub(crate) fn run(
     let before = operation::replace(Some(running));
     WITHIN.with(|within| within.borrow_mut().push(entry.id));
     let entered = Entered::new(Mode::Serving(session));
-    let result = call(server());
+    let result = {
+        let _span =
+            tracing::debug_span!(target: "multiproc::manager", "serve", object = %entry.type_name).entered();
+        call(server())
+    };
     let mode = entered.leave();
     WITHIN.with(|within| within.borrow_mut().pop());
     let Some(running) = operation::replace(before) else {

@@ -124,6 +124,7 @@ fn each<A: Message, R: Message>(running: &mut Running, mut call: impl FnMut(u32,
                 }
                 let element = next;
                 next += 1;
+                let _span = tracing::trace_span!(target: "multiproc::pool", "task", element).entered();
                 let value = call(element, item);
                 desk.give(element, &value);
             }
