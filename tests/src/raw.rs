@@ -6,8 +6,10 @@
 //! buffer of the length that goes with it; none of them touches memory of this program beyond that.
 #![expect(unsafe_code, reason = "calls of the C library that have no safe form")]
 
-use std::ffi::{c_int, c_long, c_void};
+use std::ffi::{c_int, c_long, c_ulong, c_void};
+use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ unsafe extern "C" {
     fn sched_setaffinity(pid: c_int, len: usize, mask: *const u64) -> c_int;
     fn prctl(option: c_int, ...) -> c_int;
     fn siginterrupt(signal: c_int, interrupts: c_int) -> c_int;
+    fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int;
     fn setitimer(which: c_int, new: *const [c_long; 4], old: *mut [c_long; 4]) -> c_int;
 }
 
@@ -47,6 +50,33 @@ pub fn dup_inheritable(fd: impl AsFd) -> i32 {
 pub fn fork_and_go_on() {
     // SAFETY: both processes go on as one would; whoever calls this sees to the rest.
     unsafe { fork() };
+}
+
+/// Makes a terminal of 24 lines: what reads from its screen, and what programs write to.
+///
+/// # Panics
+///
+/// There are no terminals here.
+pub fn terminal() -> (File, File) {
+    const O_NOCTTY: i32 = 0o400;
+    const TIOCSPTLCK: c_ulong = 0x4004_5431;
+    const TIOCGPTN: c_ulong = 0x8004_5430;
+    const TIOCSWINSZ: c_ulong = 0x5414;
+    let open = |path: &str| {
+        OpenOptions::new().read(true).write(true).custom_flags(O_NOCTTY).open(path).expect("a terminal")
+    };
+    let screen = open("/dev/ptmx");
+    let ask = |request, argument: *mut c_void| {
+        // SAFETY: the descriptor is open, and each request reads or fills what its argument points to.
+        let result = unsafe { ioctl(screen.as_raw_fd(), request, argument) };
+        assert_eq!(result, 0, "a terminal answers");
+    };
+    let (mut lock, mut number, mut size): (c_int, c_int, [u16; 4]) = (0, 0, [24, 100, 0, 0]);
+    ask(TIOCSPTLCK, (&raw mut lock).cast());
+    ask(TIOCGPTN, (&raw mut number).cast());
+    ask(TIOCSWINSZ, (&raw mut size).cast());
+    let terminal = open(&format!("/dev/pts/{number}"));
+    (screen, terminal)
 }
 
 /// Closes a descriptor that nothing of Rust's owns, such as one of [`dup_inheritable`]'s.

@@ -37,8 +37,10 @@ impl Bar {
 
     #[cfg(feature = "progress")]
     pub(crate) fn new(name: &str, total: Option<usize>) -> Option<Bar> {
-        let is_terminal = io::stderr().is_terminal();
-        let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = ProgressDrawTarget::stderr();
+        // One that cannot move its cursor gets lines, too.
+        let is_terminal = io::stderr().is_terminal() && !target.is_hidden();
+        let target = if is_terminal { target } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(total.map(|total| total as u64), target);
         let style = match total {
             Some(_) => "{prefix} [{bar:30}] {pos}/{len}, {per_sec}, {eta} left; {msg}",

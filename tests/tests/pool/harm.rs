@@ -1,5 +1,3 @@
-//! Tasks that write over what their worker shares with the pool, and workers that die between two steps of it.
-
 use crate::{Random, flag, kill, raise, wait_for, wait_for_workers, with_workers};
 use multiproc::{Pool, Process, Shared, TaskError};
 use multiproc_core::sys::process::{open_pidfd, send_signal};

@@ -22,6 +22,9 @@ mod harm;
 /// How workers come and go.
 mod lives;
 
+/// Inputs without an end, and what is shown of long runs.
+mod long;
+
 /// Callbacks, futures, handles, many threads, nested pools.
 mod uses;
 

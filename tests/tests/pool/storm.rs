@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 /// Kills in a run of the ordinary suite; `MULTIPROC_KILLS` asks for more.
 const KILLS: u32 = 600;
 const WORKERS: usize = 3;
-/// The longest that one operation may take.
-const HANG: Duration = Duration::from_secs(10);
+/// The longest that one operation may take, on a machine that does something else, too; on an idle one it is far less
+/// than a second.
+const HANG: Duration = Duration::from_secs(5);
 
 fn kills() -> u32 {
     std::env::var("MULTIPROC_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS)
