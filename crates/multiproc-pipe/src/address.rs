@@ -61,6 +61,16 @@ impl fmt::Display for Address {
 /// What can be said to mean an [`Address`]: a path, a TCP address, a host's name and a port.
 ///
 /// Text alone is a path, as in Python; a pair is a host and a port.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pipe::{Address, ToAddresses};
+///
+/// assert!(matches!("/run/service".to_addresses()?[..], [Address::Path(_)]));
+/// assert!(matches!(("127.0.0.1", 7000).to_addresses()?[..], [Address::Tcp(_)]));
+/// # std::io::Result::Ok(())
+/// ```
 pub trait ToAddresses {
     /// The addresses that are meant; a host may have several.
     ///

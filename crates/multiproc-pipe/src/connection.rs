@@ -31,6 +31,25 @@ pub(crate) const KIND: u32 = u32::from_be_bytes(*b"conn");
 /// What came by a listener is from somebody who has the key, and no more is known: its messages are decoded as input
 /// of a stranger, up to a length that the listener says, and handles that are safe only by protocol are refused. That
 /// stays so when the connection is sent on.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pipe::pipe;
+/// use std::time::{Duration, Instant};
+///
+/// let (ours, theirs) = pipe::<u32, String>()?; // what one sends, the other receives
+/// ours.send(7)?;
+/// assert!(theirs.poll(Duration::from_secs(1))?);
+/// assert_eq!(theirs.recv_timeout(Duration::from_secs(1))?, 7);
+/// assert!(theirs.recv_deadline(Instant::now()).unwrap_err().is_timeout());
+/// assert!(theirs.try_recv_bytes().unwrap_err().is_timeout());
+/// ours.send_bytes(b"as it is")?;
+/// assert_eq!(theirs.recv_bytes_timeout(Duration::from_secs(1))?, b"as it is");
+/// assert!(theirs.recv_bytes_deadline(Instant::now()).is_err());
+/// assert!(ours.peer_address().is_none()); // only a TCP peer has one
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Connection<S, R> {
     socket: Arc<Socket>,
     types: PhantomData<fn(S) -> R>,

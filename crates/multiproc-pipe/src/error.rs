@@ -3,6 +3,19 @@ use multiproc_core::codec::{DecodeError, EncodeError};
 use std::{fmt, io};
 
 /// A message that could not be sent; it comes back by [`into_inner`](SendError::into_inner).
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pipe::one_way;
+///
+/// let (reader, writer) = one_way::<String>()?;
+/// drop(reader);
+/// let error = writer.send("nobody hears".to_owned()).unwrap_err();
+/// assert!(error.is_closed() && !error.is_encode());
+/// assert_eq!(error.into_inner(), "nobody hears"); // the message comes back
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(thiserror::Error)]
 #[error("send a message: {kind}")]
 pub struct SendError<T> {
@@ -55,6 +68,22 @@ impl<T> From<SendError<T>> for io::Error {
 }
 
 /// Why no message was received.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pipe::pipe;
+///
+/// let (ours, theirs) = pipe::<u8, u64>()?;
+/// assert!(theirs.try_recv().unwrap_err().is_timeout());
+/// theirs.send_bytes(b"too short for a text")?;
+/// let error = ours.recv().unwrap_err();
+/// assert!(error.is_decode() && !error.is_torn() && !error.is_too_long() && !error.is_out_of_descriptors());
+/// assert_eq!(error.into_bytes().unwrap(), b"too short for a text");
+/// drop(theirs);
+/// assert!(ours.recv().unwrap_err().is_eof());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("receive a message: {0}")]
 pub struct RecvError(RecvKind);

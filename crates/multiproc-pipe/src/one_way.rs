@@ -19,12 +19,41 @@ const WRITER: u32 = u32::from_be_bytes(*b"pipW");
 ///
 /// It is a message itself, but cannot be sent while a part of a message has been read from it, as after a receive
 /// that timed out in the middle of a long one; receive the message first.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pipe::one_way;
+/// use std::time::{Duration, Instant};
+///
+/// let (reader, writer) = one_way::<u32>()?;
+/// assert!(reader.recv_timeout(Duration::from_millis(1)).unwrap_err().is_timeout());
+/// writer.send(7).unwrap();
+/// assert!(reader.poll(Duration::from_secs(1))?);
+/// assert_eq!(reader.recv_deadline(Instant::now() + Duration::from_secs(1)).unwrap(), 7);
+/// assert!(reader.recv_bytes_timeout(Duration::from_millis(1)).is_err());
+/// # std::io::Result::Ok(())
+/// ```
 pub struct PipeReader<T> {
     socket: Arc<Socket>,
     types: PhantomData<fn() -> T>,
 }
 
 /// The sending end of a one-way pipe, or the half of a [`Connection`](crate::Connection) that sends.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pipe::one_way;
+///
+/// let (reader, writer) = one_way::<String>()?;
+/// writer.send("hello".to_owned()).unwrap();
+/// writer.send_bytes(b"as it is")?;
+/// drop(writer);
+/// assert_eq!(reader.recv().unwrap(), "hello");
+/// assert_eq!(reader.recv_bytes().unwrap(), b"as it is");
+/// # std::io::Result::Ok(())
+/// ```
 pub struct PipeWriter<T> {
     socket: Arc<Socket>,
     types: PhantomData<fn(T)>,

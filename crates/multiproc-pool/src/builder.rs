@@ -86,6 +86,28 @@ impl<S: 'static> PoolBuilder<S> {
 
     /// Starts workers when there is work for them, and lets those beyond `least` leave when there is none; without this
     /// all are started at once and stay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_pool::Pool;
+    /// use std::time::Duration;
+    ///
+    /// let pool = Pool::builder()
+    ///     .workers(2)
+    ///     .min_workers(0) // they come with the work …
+    ///     .idle_timeout(Duration::from_secs(10)) // … and go without it
+    ///     .start_method(multiproc_process::StartMethod::ForkServer)
+    ///     .env("LANG", "C")
+    ///     .memory_limit(8 << 30)
+    ///     .pin(&[0])
+    ///     .max_resident(1 << 30)
+    ///     .max_age(Duration::from_secs(3600))
+    ///     .max_kills(3)
+    ///     .build()?;
+    /// assert_eq!(pool.apply(20, |n| n + 1), Ok(21));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn min_workers(mut self, least: usize) -> PoolBuilder<S> {
         self.options.min_workers = Some(least);
         self
@@ -166,6 +188,17 @@ impl<S: 'static> PoolBuilder<S> {
     /// second it is terminated, and the program ends as by an unhandled ctrl-C.
     ///
     /// Without this the program ends at once, and its workers with it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_pool::Pool;
+    ///
+    /// // Where the pool's process gets SIGINT, the pool ends what is begun, and its callers get errors.
+    /// let pool = Pool::builder().workers(1).handle_interrupt().build()?;
+    /// assert_eq!(pool.apply(20, |n| n + 1), Ok(21));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn handle_interrupt(mut self) -> PoolBuilder<S> {
         self.on_interrupt = true;
         self

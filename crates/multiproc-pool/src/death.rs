@@ -25,6 +25,18 @@ pub struct WorkerStatus {
 }
 
 /// Why a worker ended, as far as can be told from outside.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pool::{Cause, Pool, TaskError};
+///
+/// let pool = Pool::new(1)?;
+/// let Err(TaskError::WorkerDied { status }) = pool.apply((), |()| -> () { std::process::exit(3) }) else { unreachable!() };
+/// assert_eq!((status.cause(), status.status().code()), (Cause::Exit, Some(3)));
+/// assert!(status.peak_memory().is_none_or(|bytes| bytes > 0));
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {

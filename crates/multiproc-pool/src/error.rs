@@ -3,6 +3,23 @@ use multiproc_core::codec::EncodeError;
 use std::io;
 
 /// Why a task gave no result.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pool::{Pool, TaskError};
+///
+/// let pool = Pool::new(1)?;
+/// match pool.apply((), |()| -> u32 { panic!("no") }) {
+///     Err(TaskError::Panicked { message, location, .. }) => println!("{message} at {location}"),
+///     other => println!("{other:?}"),
+/// }
+/// let error = pool.apply((), |()| -> () { std::process::abort() }).unwrap_err();
+/// assert!(error.is_worker_death() && !error.is_timeout() && !error.is_cancelled());
+/// pool.close();
+/// assert!(pool.apply((), |()| ()).unwrap_err().is_closed());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskError {

@@ -66,6 +66,23 @@ impl TaskOptions {
     /// Tries a task again, up to so many times, that panicked, ran out of time, or whose worker died.
     ///
     /// A task that kills its workers is given up earlier; see [`PoolBuilder::max_kills`](crate::PoolBuilder::max_kills).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_pool::{Pool, TaskOptions};
+    ///
+    /// fn first_time_fails(mark: String) -> u32 {
+    ///     if std::fs::create_dir(mark).is_ok() { std::process::abort() } else { 7 }
+    /// }
+    ///
+    /// let pool = Pool::new(1)?;
+    /// let twice = pool.with(TaskOptions::new().retries(1).chunk_size(1).progress("trying"));
+    /// # let mark = std::env::temp_dir().join(format!("mark-{}", std::process::id())).display().to_string();
+    /// assert_eq!(twice.apply(mark.clone(), first_time_fails), Ok(7));
+    /// # std::fs::remove_dir(mark)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn retries(mut self, retries: u32) -> TaskOptions {
         self.retries = retries;
         self

@@ -165,6 +165,18 @@ impl<S: 'static> Pool<S> {
     /// Runs a task for each item; gives the results in whatever order they come.
     ///
     /// The input is pulled a bounded number of items ahead, so it may be infinite.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_pool::Pool;
+    ///
+    /// let pool = Pool::new(2)?;
+    /// let mut squares: Vec<u64> = pool.imap_unordered(1..=3u64, |n| n * n).collect::<Result<_, _>>().unwrap();
+    /// squares.sort_unstable();
+    /// assert_eq!(squares, [1, 4, 9]);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn imap_unordered<I, A, R>(&self, items: I, f: fn(A) -> R) -> Results<I::IntoIter, R>
     where
         I: IntoIterator<Item = A>,
@@ -201,6 +213,20 @@ impl<S: 'static> Pool<S> {
     /// # Errors
     ///
     /// As [`map`](Self::map).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_pool::Pool;
+    ///
+    /// let pool = Pool::builder().workers(1).init(10u32, |start| start).build()?;
+    /// assert_eq!(pool.map_with(1..=3u32, |state, n| *state + n).unwrap(), [11, 12, 13]);
+    /// assert_eq!(pool.apply_async_with(4, |state, n| *state + n).get(), Ok(14));
+    /// assert_eq!(pool.map_async_with(1..=2u32, |state, n| *state + n).get(), Ok(vec![11, 12]));
+    /// assert_eq!(pool.imap_with(1..=2u32, |state, n| *state + n).count(), 2);
+    /// assert_eq!(pool.imap_unordered_with(1..=2u32, |state, n| *state + n).count(), 2);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn map_with<I, A, R>(&self, items: I, f: fn(&mut S, A) -> R) -> Result<Vec<R>, TaskError>
     where
         I: IntoIterator<Item = A>,
@@ -253,6 +279,24 @@ impl<S: 'static> Pool<S> {
     }
 
     /// Takes no more tasks; what was given is done, and then the workers leave.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_pool::Pool;
+    ///
+    /// let pool = Pool::new(2)?;
+    /// assert_eq!(pool.worker_ids().len(), 2);
+    /// let task = pool.apply_async(20, |n| n + 1);
+    /// pool.close(); // nothing more comes in
+    /// pool.join(); // what is there is done; dropping the pool does both
+    /// assert_eq!(task.get(), Ok(21));
+    ///
+    /// let pool = Pool::new(1)?;
+    /// pool.close_now(); // what no worker has begun is dropped
+    /// pool.join();
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn close(&self) {
         self.core.finish(Ending::Drain);
     }

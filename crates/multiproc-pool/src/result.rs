@@ -120,6 +120,22 @@ impl<R> AsyncResult<R> {
     /// # Errors
     ///
     /// As [`get_timeout`](Self::get_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_pool::{Pool, TaskError};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let pool = Pool::new(1)?;
+    /// let endless = pool.apply_async((), |()| -> () { loop { std::thread::park() } });
+    /// assert_eq!(endless.try_get(), Err(TaskError::NotReady));
+    /// assert_eq!(endless.get_timeout(Duration::from_millis(1)), Err(TaskError::NotReady));
+    /// assert_eq!(endless.get_deadline(Instant::now()), Err(TaskError::NotReady));
+    /// assert!(!endless.is_ready());
+    /// endless.cancel();
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn try_get(&self) -> Result<R, TaskError> {
         self.take(Deadline::now())
     }

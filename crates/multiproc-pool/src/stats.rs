@@ -117,6 +117,23 @@ impl Recorder {
 }
 
 /// What a pool has done and what it is doing; see [`Pool::stats`](crate::Pool::stats).
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pool::Pool;
+///
+/// let pool = Pool::new(2)?;
+/// pool.map(1..=100u64, |n| n * n).unwrap();
+/// let stats = pool.stats();
+/// assert_eq!((stats.queued, stats.failed, stats.restarts, stats.workers.len()), (0, 0, 0, 2));
+/// assert_eq!(stats.run.count(), 100);
+/// println!("{:?} each, {:?} in all", stats.run.mean(), stats.run.total());
+/// for (end, count) in stats.run.classes() {
+///     println!("{count} below {end:?}");
+/// }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PoolStats {
@@ -144,6 +161,19 @@ pub struct PoolStats {
 }
 
 /// What is known of one worker.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pool::Pool;
+///
+/// let pool = Pool::builder().workers(1).name("copier").build()?;
+/// pool.map(1..=10u64, |n| n * n).unwrap();
+/// let worker = &pool.stats().workers[0];
+/// assert!(worker.is_ready && worker.done == 10);
+/// println!("{} ({}): idle for {:?} of {:?}", worker.name, worker.id, worker.idle, worker.age);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct WorkerStats {

@@ -17,6 +17,18 @@ use std::sync::Arc;
 /// for the results of its own earlier items would wait for ever. How many that is depends on how long they take: a
 /// few for each worker, or as many as make some hundred microseconds of work. Dropping it takes back the tasks that no
 /// worker has begun.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pool::Pool;
+///
+/// let pool = Pool::new(2)?;
+/// let squares = pool.imap(1u64.., |n| n * n); // the input has no end
+/// let first: Vec<u64> = squares.take(4).collect::<Result<_, _>>().unwrap();
+/// assert_eq!(first, [1, 4, 9, 16]);
+/// # std::io::Result::Ok(())
+/// ```
 pub struct Results<I: Iterator, R> {
     feed: Feed<I>,
     /// Results that came so far, and that were given.

@@ -143,6 +143,18 @@ impl<'a, S: 'static> With<'a, S> {
     /// # Errors
     ///
     /// That of the first item that failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_pool::{Pool, TaskOptions};
+    /// use std::time::Duration;
+    ///
+    /// let pool = Pool::builder().workers(1).init(10u32, |start| start).build()?;
+    /// let quick = pool.with(TaskOptions::new().timeout(Duration::from_secs(60)));
+    /// assert_eq!(quick.map_with(1..=2u32, |state, n| *state + n), Ok(vec![11, 12]));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn map_with<I, A, R>(&self, items: I, f: fn(&mut S, A) -> R) -> Result<Vec<R>, TaskError>
     where
         I: IntoIterator<Item = A>,

@@ -15,6 +15,24 @@ const UNBOUNDED: usize = 1 << 31;
 const NAMED_BYTES: u64 = 64 << 20;
 
 /// How a [`Queue`] is to be.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_queue::Queue;
+///
+/// let queue = Queue::<String>::builder().capacity(10).max_bytes(100).create()?;
+/// assert_eq!(queue.capacity(), 10);
+/// assert!(queue.put("x".repeat(200)).unwrap_err().is_too_large());
+///
+/// let name = format!("jobs-{}", std::process::id());
+/// let jobs = Queue::<u32>::builder().capacity(10).create_named(&name)?;
+/// jobs.put(7).unwrap();
+/// let same = Queue::<u32>::builder().open_named(&name)?; // in whatever process of this user
+/// assert_eq!(same.get().unwrap(), 7);
+/// Queue::<u32>::unlink(&name)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Builder<T> {
     capacity: usize,

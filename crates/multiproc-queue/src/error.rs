@@ -3,6 +3,24 @@ use multiproc_core::codec::{DecodeError, EncodeError};
 use std::{fmt, io};
 
 /// Why a message was not put; [`into_inner`](PutError::into_inner) gives it back.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_queue::Queue;
+///
+/// let queue = Queue::bounded(1)?;
+/// queue.put(1).unwrap();
+/// let error = queue.try_put(2).unwrap_err();
+/// assert!(error.is_full() && !error.is_timeout() && !error.is_full_of_handles());
+/// assert_eq!(error.into_inner(), 2); // the message comes back
+/// queue.close();
+/// let error = queue.put_many([3, 4]).unwrap_err();
+/// assert!(error.is_closed() && !error.is_too_large() && !error.is_encode() && !error.is_handles());
+/// assert!(!error.is_out_of_memory() && !error.is_corrupt());
+/// assert_eq!(error.into_rest(), [3, 4]);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(thiserror::Error)]
 #[error("put a message: {kind}")]
 pub struct PutError<T> {
@@ -11,6 +29,23 @@ pub struct PutError<T> {
 }
 
 /// Why no message was got.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_queue::Queue;
+/// use std::time::{Duration, Instant};
+///
+/// let queue = Queue::<u32>::bounded(1)?;
+/// assert!(queue.try_get().unwrap_err().is_empty());
+/// assert!(queue.get_timeout(Duration::from_millis(1)).unwrap_err().is_timeout());
+/// let error = queue.get_deadline(Instant::now()).unwrap_err();
+/// assert!(!error.is_decode() && !error.is_handles() && !error.is_corrupt());
+/// assert!(error.into_bytes().is_none()); // what could not be decoded
+/// queue.close();
+/// assert!(queue.get().unwrap_err().is_closed());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("get a message: {0}")]
 pub struct GetError(Kind);

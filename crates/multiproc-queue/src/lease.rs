@@ -11,6 +11,24 @@ use std::time::{Duration, Instant};
 ///
 /// Dropped before [`done`](Self::done), or left by a process that dies, its message is delivered again. Forgotten, it
 /// stays taken as long as the process lives. It belongs to the thread that took it.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_queue::Queue;
+/// use std::time::{Duration, Instant};
+///
+/// let jobs = Queue::bounded(10)?;
+/// jobs.put_many([1, 2]).unwrap();
+/// drop(jobs.lease().unwrap()); // not done: it comes again
+/// let again = jobs.try_lease().unwrap();
+/// assert!(*again == 1 && again.is_redelivered());
+/// assert_eq!(again.done(), 1);
+/// jobs.lease_timeout(Duration::from_secs(1)).unwrap().done();
+/// assert!(jobs.lease_deadline(Instant::now()).unwrap_err().is_empty());
+/// assert!(jobs.join_timeout(Duration::from_secs(1))); // all of them are done
+/// # std::io::Result::Ok(())
+/// ```
 pub struct Lease<T> {
     value: T,
     hold: Hold<T>,

@@ -7,6 +7,20 @@ use std::fmt;
 ///
 /// What was ever put and taken is a number that the queue has anyway, of 32 bits: `wrapping_sub` of two looks is how
 /// many it was in between.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_queue::Queue;
+///
+/// let queue = Queue::bounded(10)?;
+/// queue.put_many([1, 2, 3]).unwrap();
+/// queue.get().unwrap();
+/// let stats = queue.stats();
+/// assert_eq!((stats.len, stats.capacity, stats.put, stats.taken), (2, 10, 3, 1));
+/// println!("{stats}"); // 2 of 10 messages …
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueStats {

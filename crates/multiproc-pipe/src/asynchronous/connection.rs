@@ -228,6 +228,28 @@ impl<S: Message, R: Message> AsyncConnection<S, R> {
     /// # Panics
     ///
     /// As [`connect`](AsyncConnection::connect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
+    /// use multiproc_pipe::{AsyncConnection, AsyncListener, ConnectOptions, Listener};
+    ///
+    /// let listener = AsyncListener::new(Listener::bind_private("secret")?)?;
+    /// let (options, address) = (ConnectOptions::new(), listener.address().clone());
+    /// let (client, server) = tokio::join!(
+    ///     AsyncConnection::<u32, u32>::connect_with(&options, address, "secret"),
+    ///     listener.accept::<u32, u32>(),
+    /// );
+    /// client?.send(7).await?;
+    /// let server = server?;
+    /// assert_eq!(server.recv().await?, 7);
+    /// server.flush().await?; // the rest of a `send` that was dropped, if there is one
+    /// assert_eq!(listener.stats().accepted, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn connect_with(
         options: &ConnectOptions,
         address: impl ToAddresses,

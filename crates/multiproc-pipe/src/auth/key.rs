@@ -41,6 +41,19 @@ impl AuthKey {
     /// let in.
     ///
     /// For Unix sockets that is every process of the same user, for TCP everybody.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_pipe::{AuthKey, Connection, Listener, connect};
+    ///
+    /// let listener = Listener::bind_private(AuthKey::none())?; // every process of this user may come
+    /// let address = listener.address().clone();
+    /// std::thread::spawn(move || connect::<u32, ()>(address, AuthKey::none()).unwrap().send(7));
+    /// let client: Connection<(), u32> = listener.accept()?;
+    /// assert_eq!(client.recv()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn none() -> AuthKey {
         AuthKey(None)
     }

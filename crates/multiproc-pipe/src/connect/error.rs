@@ -4,6 +4,24 @@ use multiproc_core::sys::socket;
 use std::io;
 
 /// Why there is no connection to a listener.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pipe::{ConnectOptions, Listener, connect};
+///
+/// let listener = Listener::bind_private("secret")?;
+/// let address = listener.address().clone();
+/// let wrong = std::thread::spawn(move || connect::<(), ()>(address, "another").unwrap_err());
+/// assert!(listener.accept_timeout::<(), ()>(std::time::Duration::from_millis(500)).is_err());
+/// let error = wrong.join().unwrap();
+/// assert!(error.is_refused() && error.to_string().contains("key"));
+/// assert!(!error.is_md5() && !error.is_relayed() && !error.is_stranger());
+///
+/// let options = ConnectOptions::new().allow_relay(true).allow_user(0).allow_any_user();
+/// assert!(options.connect::<(), ()>("/nobody/here", "secret").unwrap_err().is_not_found());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ConnectError(Kind);

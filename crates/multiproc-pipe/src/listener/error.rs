@@ -4,6 +4,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why nobody listens at an address.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pipe::Listener;
+///
+/// let listener = Listener::bind_private("secret")?;
+/// let error = Listener::bind(listener.address().clone(), "secret").unwrap_err();
+/// assert!(error.is_in_use() && !error.is_unsafe_place());
+/// assert!(Listener::bind("/tmp/socket", "").unwrap_err().to_string().contains("key is empty"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ListenError(Kind);
@@ -121,6 +133,19 @@ impl From<ListenError> for io::Error {
 }
 
 /// Why no client was accepted.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pipe::Listener;
+/// use std::time::{Duration, Instant};
+///
+/// let listener = Listener::builder().max_half_open(10).allow_user(0).allow_any_user().bind_private("secret")?;
+/// let error = listener.accept_timeout::<(), ()>(Duration::from_millis(1)).unwrap_err();
+/// assert!(error.is_timeout() && !error.is_out_of_descriptors());
+/// assert!(listener.accept_deadline::<(), ()>(Instant::now()).unwrap_err().is_timeout());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("accept a client: {0}")]
 pub struct AcceptError(AcceptKind);

@@ -74,6 +74,21 @@ pub struct Listener {
 }
 
 /// What became of those who came.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_pipe::{Connection, Listener, connect};
+///
+/// let listener = Listener::bind_private("secret")?;
+/// let address = listener.address().clone();
+/// let client = std::thread::spawn(move || connect::<(), ()>(address, "secret").unwrap());
+/// let _ours: Connection<(), ()> = listener.accept()?;
+/// client.join().unwrap();
+/// let stats = listener.stats();
+/// assert_eq!((stats.accepted, stats.refused, stats.half_open), (1, 0, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListenerStats {

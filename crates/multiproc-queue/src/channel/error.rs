@@ -3,6 +3,25 @@ use crate::{GetError, PutError};
 use std::{fmt, io};
 
 /// A message that could not be sent through a channel; [`into_inner`](Self::into_inner) gives it back.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_queue::channel;
+/// use std::time::{Duration, Instant};
+///
+/// let (sender, receiver) = channel(1)?;
+/// sender.send(1).unwrap();
+/// assert!(sender.try_send(2).unwrap_err().is_full());
+/// assert!(sender.send_timeout(2, Duration::from_millis(1)).unwrap_err().is_timeout());
+/// assert!(sender.send_deadline(2, Instant::now()).unwrap_err().is_full());
+/// drop(receiver);
+/// let error = sender.send_many([2, 3]).unwrap_err();
+/// assert!(error.is_disconnected() && !error.is_encode() && !error.is_out_of_memory());
+/// assert!(!error.is_elsewhere() && !error.is_corrupt());
+/// assert_eq!(error.into_rest(), [2, 3]);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(thiserror::Error)]
 #[error("send a message: {kind}")]
 pub struct ChannelSendError<T> {
@@ -11,6 +30,23 @@ pub struct ChannelSendError<T> {
 }
 
 /// Why no message was received from a channel.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_queue::channel;
+/// use std::time::{Duration, Instant};
+///
+/// let (sender, receiver) = channel::<u32>(1)?;
+/// assert!(receiver.try_recv().unwrap_err().is_empty());
+/// assert!(receiver.recv_timeout(Duration::from_millis(1)).unwrap_err().is_timeout());
+/// assert!(receiver.recv_deadline(Instant::now()).is_err());
+/// drop(sender);
+/// let error = receiver.recv().unwrap_err();
+/// assert!(error.is_disconnected() && !error.is_decode() && !error.is_elsewhere() && !error.is_corrupt());
+/// assert!(error.into_bytes().is_none());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("receive a message: {0}")]
 pub struct ChannelRecvError(Kind);

@@ -196,6 +196,18 @@ impl<'de, T: Message> Deserialize<'de> for Receiver<T> {
 }
 
 /// Messages as they come, see [`Receiver::iter`].
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_queue::channel;
+///
+/// let (sender, receiver) = channel(10)?;
+/// sender.send_many(1..=3).unwrap();
+/// drop(sender);
+/// assert_eq!(receiver.iter().collect::<Vec<_>>(), [1, 2, 3]); // until nobody is left who could send
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct Messages<'a, T> {
     receiver: &'a Receiver<T>,
@@ -210,6 +222,20 @@ impl<T: Message> Iterator for Messages<'_, T> {
 }
 
 /// Messages as they come, and the receiver with them.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_queue::channel;
+///
+/// let (sender, receiver) = channel(10)?;
+/// sender.send_many(1..=3).unwrap();
+/// drop(sender);
+/// for (number, message) in (1..).zip(receiver) {
+///     assert_eq!(message, number);
+/// }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct IntoMessages<T> {
     receiver: Receiver<T>,

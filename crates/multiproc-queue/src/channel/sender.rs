@@ -88,6 +88,19 @@ impl<T: Message> Sender<T> {
     /// # Cancel safety
     ///
     /// Where it is dropped before its end the message was not sent, and is dropped with it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_queue::channel;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let (sender, receiver) = channel(10)?;
+    /// sender.send_async(1).await.unwrap();
+    /// assert_eq!(receiver.recv_async().await.unwrap(), 1);
+    /// # std::io::Result::Ok(()) })?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub async fn send_async(&self, value: T) -> Result<(), ChannelSendError<T>>
     where
         T: Send,

@@ -95,6 +95,20 @@ impl<T: Message> Queue<T> {
     /// # Errors
     ///
     /// No descriptor is left, or no thread can be started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_core::sys::fd::{Interest, poll_one};
+    /// use multiproc_core::Deadline;
+    /// use multiproc_queue::Queue;
+    ///
+    /// let queue = Queue::bounded(10)?;
+    /// let readiness = queue.readiness()?; // for `wait`, an event loop, tokio's `AsyncFd`
+    /// queue.put(1).unwrap();
+    /// assert!(poll_one(&readiness, Interest::Read, Deadline::NEVER)?);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn readiness(&self) -> io::Result<Readiness>
     where
         T: Send,
@@ -139,6 +153,18 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`get`](Self::get). Where a message is none of this type, those before it are got first, and those
     /// behind it by the next call of this process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_queue::Queue;
+    ///
+    /// let queue = Queue::bounded(10)?;
+    /// queue.put_many(1..=3).unwrap();
+    /// assert_eq!(queue.get_many(2).unwrap(), [1, 2]);
+    /// assert_eq!(queue.get_many(2).unwrap(), [3]);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn get_many(&self, max: usize) -> Result<Vec<T>, GetError> {
         self.get_some(max, &Anyone)
     }
@@ -263,6 +289,18 @@ impl<T: Message> Queue<T> {
 }
 
 /// Messages as they come, see [`Queue::iter`].
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_queue::Queue;
+///
+/// let queue = Queue::bounded(10)?;
+/// queue.put_many(1..=3).unwrap();
+/// queue.close();
+/// assert_eq!(queue.iter().sum::<u32>(), 6); // until it is closed and empty
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     queue: &'a Queue<T>,

@@ -33,6 +33,19 @@ impl<T: Message> Queue<T> {
     /// # Errors
     ///
     /// Those of [`put`](Self::put), and [`is_timeout`](PutError::is_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_queue::Queue;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let queue = Queue::bounded(1)?;
+    /// queue.put_timeout(1, Duration::from_secs(1)).unwrap();
+    /// assert!(queue.put_timeout(2, Duration::from_millis(1)).unwrap_err().is_timeout());
+    /// assert!(queue.put_deadline(2, Instant::now()).unwrap_err().is_full());
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn put_timeout(&self, value: T, timeout: Duration) -> Result<(), PutError<T>> {
         self.put_until(value, Deadline::after(timeout), Late::TimedOut, &Anyone)
     }

@@ -184,6 +184,18 @@ impl<'de, T: Message> Deserialize<'de> for SpscReceiver<T> {
 }
 
 /// Messages as they come, see [`SpscReceiver::iter`].
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_queue::spsc;
+///
+/// let (sender, receiver) = spsc(10)?;
+/// sender.send_many(1..=3).unwrap();
+/// drop(sender);
+/// assert_eq!(receiver.iter().sum::<u32>(), 6); // until the sender is gone
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct SpscMessages<'a, T> {
     receiver: &'a SpscReceiver<T>,
