@@ -4,6 +4,7 @@
 //! example. All findings are printed, not only the first.
 
 mod errors;
+mod examples;
 mod floors;
 mod habits;
 mod layout;
@@ -53,6 +54,7 @@ pub(crate) fn command() -> Result {
     findings.extend(unsafety::check(&sources, unsafety::FILES));
     findings.extend(sources.iter().flat_map(habits::check));
     findings.extend(errors::check(&sources));
+    findings.extend(examples::check(&sources));
     findings.extend(layout::check(&workspace, &sources));
 
     for finding in &findings {

@@ -7,6 +7,35 @@ use std::io;
 /// Why a call gave no result.
 ///
 /// [`may_have_run`](CallError::may_have_run) tells what matters before a call is made again.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::Manager;
+/// use std::time::Duration;
+///
+/// let manager = Manager::start()?;
+/// let error = manager.get::<u32>("nobody published this").unwrap_err();
+/// assert!(error.is_not_found() && !error.may_have_run());
+///
+/// let number = manager.create(0u32, |n| n)?;
+/// let error = number.call(0, |number, by| *number / by).unwrap_err();
+/// assert!(error.is_panicked() && error.may_have_run() && error.panic().is_some());
+///
+/// manager.publish("number", &number)?;
+/// assert!(manager.publish("number", &manager.create(1u32, |n| n)?).unwrap_err().is_name_taken());
+/// assert!(manager.get::<String>("number").unwrap_err().is_wrong_type());
+///
+/// let long = |_: &mut u32, ()| std::thread::sleep(Duration::from_secs(1));
+/// let error = number.call_timeout((), Duration::from_millis(20), long).unwrap_err();
+/// assert!(error.is_timeout() && error.may_have_run()); // it has begun, and goes on
+/// assert!(!error.is_gone() && !error.is_limit() && !error.is_deadlock());
+///
+/// manager.shutdown()?;
+/// let error = number.call((), |_, ()| ()).unwrap_err();
+/// assert!(error.is_disconnected() && !error.is_encode() && !error.is_decode() && !error.is_misuse());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct CallError(Box<Kind>);
@@ -253,6 +282,18 @@ impl From<CallError> for io::Error {
 }
 
 /// Why there is no manager: its server could not be started, or not be reached.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{Manager, RemoteManager};
+/// use std::time::Duration;
+///
+/// let error = RemoteManager::connect_timeout("/nobody/here", "secret", Duration::from_secs(1)).unwrap_err();
+/// assert!(error.is_not_found() && !error.is_refused() && !error.is_timeout());
+/// let error = Manager::builder().bind("/no/such/place/socket").authkey("secret").start().unwrap_err();
+/// assert!(error.is_listen());
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ManagerError(Box<ManagerKind>);

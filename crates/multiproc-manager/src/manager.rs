@@ -67,6 +67,20 @@ impl Manager {
     }
 
     /// The manager as its clients see it: a message, so that other processes can make objects, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_manager::Manager;
+    /// use multiproc_process::Process;
+    ///
+    /// let manager = Manager::start()?;
+    /// assert!(manager.is_alive() && manager.id() != 0 && manager.bound().is_none());
+    /// let child = Process::spawn(manager.handle(), |manager| manager.value(7).unwrap().get().unwrap())?;
+    /// assert_eq!(child.join()?, 7);
+    /// manager.shutdown()?; // dropping it does the same
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handle(&self) -> RemoteManager {
         self.remote.clone()
     }
@@ -143,6 +157,32 @@ impl fmt::Debug for Manager {
 }
 
 /// Says what a [`Manager`] is to be like.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{Manager, RemoteManager};
+/// use multiproc_process::StartMethod;
+/// use std::time::Duration;
+///
+/// let manager = Manager::builder()
+///     .bind(("127.0.0.1", 0)) // a port that the system chooses
+///     .authkey("secret")
+///     .name("state")
+///     .start_method(StartMethod::Spawn)
+///     .cpu_affinity(&[0])
+///     .shutdown_timeout(Duration::from_secs(1))
+///     .max_clients(10)
+///     .max_objects(1000)
+///     .max_calls(100)
+///     .max_message(1 << 20)
+///     .max_bytes(16 << 20)
+///     .max_threads(8)
+///     .start()?;
+/// let there = RemoteManager::connect(manager.address().unwrap(), "secret")?; // from wherever
+/// assert_eq!(there.value(7)?.get()?, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a builder starts nothing by itself"]
 pub struct ManagerBuilder {

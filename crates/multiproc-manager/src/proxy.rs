@@ -98,6 +98,26 @@ impl<T: 'static> Proxy<T> {
     /// # Errors
     ///
     /// As [`call`](Proxy::call), and the time-out. A call that has begun is not interrupted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_manager::Manager;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let manager = Manager::start()?;
+    /// let stack = manager.create((), |()| Vec::<u32>::new())?;
+    /// stack.call_timeout(7, Duration::from_secs(10), |stack, n| stack.push(n))?;
+    /// let end = Instant::now() + Duration::from_secs(10);
+    /// assert_eq!(stack.call_deadline((), end, |stack, ()| stack.pop())?, Some(7));
+    /// let next = stack.call_when_timeout((), Duration::from_millis(1), |stack, ()| stack.pop().ok_or(()))?;
+    /// assert_eq!(next, None); // the time was up
+    ///
+    /// let quick = stack.timeout(Duration::from_secs(10)); // for all of its calls
+    /// assert!(quick.is_same(&stack));
+    /// quick.call(8, |stack, n| stack.push(n))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn call_timeout<A: Message, R: Message>(
         &self,
         args: A,

@@ -193,6 +193,16 @@ impl RemoteManager {
     /// # Errors
     ///
     /// As [`Proxy::call`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let manager = multiproc_manager::Manager::start()?;
+    /// manager.publish("number", manager.value(7)?.as_proxy())?;
+    /// assert!(manager.unpublish("number")?);
+    /// assert!(!manager.unpublish("number")?); // there is no such name any more
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unpublish(&self, name: &str) -> Result<bool, CallError> {
         self.ask(name.to_owned(), service::unpublish)
     }

@@ -43,6 +43,18 @@ pub struct ManagerStats {
 }
 
 /// The objects of one type.
+///
+/// # Examples
+///
+/// ```
+/// let manager = multiproc_manager::Manager::start()?;
+/// let number = manager.value(7u32)?;
+/// number.get()?;
+/// for objects in manager.stats()?.by_type {
+///     println!("{} of {}, called {} times", objects.objects, objects.type_name, objects.calls);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ObjectStats {

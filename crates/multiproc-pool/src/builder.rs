@@ -227,6 +227,16 @@ impl<S: 'static> PoolBuilder<S> {
     ///
     /// How many workers there are, and how they are made, is then not this pool's to say: [`workers`](Self::workers) is
     /// not looked at, and limits, start methods and recycling are refused by [`build`](Self::build).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_pool::{Pool, backend::Start};
+    ///
+    /// fn over(hosts: impl Start + 'static) -> std::io::Result<Pool> {
+    ///     Pool::builder().backend(hosts).build()
+    /// }
+    /// ```
     pub fn backend(mut self, backend: impl Start + 'static) -> PoolBuilder<S> {
         self.backend = Some(Box::new(backend));
         self

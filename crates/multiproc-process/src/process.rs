@@ -181,6 +181,16 @@ impl<R> Process<R> {
     /// # Cancel safety
     ///
     /// Nothing is lost when it is dropped before its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_process::{ExitStatus, Process};
+    ///
+    /// async fn watch(child: &Process<()>) -> std::io::Result<ExitStatus> {
+    ///     child.exited().await
+    /// }
+    /// ```
     pub async fn exited(&self) -> io::Result<ExitStatus> {
         multiproc_pipe::ready(self).await?;
         self.wait()

@@ -5,6 +5,22 @@ use multiproc_core::Message;
 use std::ops::RangeBounds;
 
 /// What an [`ArrayProxy`] stands for: items whose number does not change.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{ArrayProxy, Manager, object};
+///
+/// let manager = Manager::start()?;
+/// let marks = manager.array(vec![0u8; 4])?;
+/// assert!(marks.set_slice(1, vec![7, 8])?);
+/// assert_eq!(marks.to_vec()?, [0, 7, 8, 0]);
+/// marks.fill(1)?;
+/// manager.publish("marks", marks.as_proxy())?;
+/// let same = ArrayProxy::from(manager.get::<object::Array<u8>>("marks")?); // in whatever process
+/// assert_eq!(same.len()?, 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Array<T>(Vec<T>);
 

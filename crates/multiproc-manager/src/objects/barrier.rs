@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What a [`BarrierProxy`] stands for.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{BarrierProxy, Manager, object};
+///
+/// let manager = Manager::start()?;
+/// manager.publish("line", manager.barrier(2)?.as_proxy())?;
+/// let _line = BarrierProxy::from(manager.get::<object::Barrier>("line")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Barrier {
     parties: usize,
@@ -181,6 +192,24 @@ impl BarrierProxy {
 }
 
 /// Why nobody was waited for.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::Manager;
+/// use std::time::Duration;
+///
+/// let manager = Manager::start()?;
+/// let line = manager.barrier(2)?;
+/// let error = line.wait_timeout(Duration::from_millis(1)).unwrap_err();
+/// assert!(error.is_broken() && error.call_error().is_none());
+/// assert!(line.is_broken()?);
+/// line.reset()?;
+/// assert_eq!((line.parties()?, line.waiting()?), (2, 0));
+/// line.abort()?;
+/// assert!(line.wait().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct BarrierError(Kind);

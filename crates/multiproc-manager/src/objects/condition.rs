@@ -11,6 +11,17 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 /// What a [`ConditionProxy`] stands for.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{ConditionProxy, Manager, object};
+///
+/// let manager = Manager::start()?;
+/// manager.publish("changed", manager.condition()?.as_proxy())?;
+/// let _changed = ConditionProxy::from(manager.get::<object::Condition>("changed")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Condition {
     hold: Hold,
@@ -217,6 +228,26 @@ impl ConditionProxy {
 }
 
 /// Has a [`ConditionProxy`]'s lock until it is dropped, on the thread that took it.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{CallError, Manager};
+/// use std::time::Duration;
+///
+/// let manager = Manager::start()?;
+/// let changed = manager.condition()?;
+/// let mut guard = changed.lock_timeout(Duration::from_secs(1))?.unwrap();
+/// assert!(!guard.is_inherited()); // nobody died with it
+/// assert!(!guard.wait_timeout(Duration::from_millis(1))?);
+/// guard.wait_until(|| Ok::<bool, CallError>(true))?;
+/// guard.notify_one()?;
+/// drop(guard);
+/// let _guard = changed.lock()?; // who notifies has the lock
+/// changed.notify_one()?;
+/// changed.notify_n(2)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a guard that is dropped at once has the lock no longer"]
 pub struct ConditionGuard {

@@ -78,6 +78,24 @@ impl<K: Message + Eq + Hash + Send + Clone, V: Message + Send + Clone> DictProxy
     /// # Errors
     ///
     /// As [`Proxy::call`](crate::Proxy::call).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let manager = multiproc_manager::Manager::start()?;
+    /// let ages = manager.dict::<String, u32>()?;
+    /// ages.extend([("Ada".to_owned(), 36), ("Alan".to_owned(), 41), ("Grace".to_owned(), 85)])?;
+    /// assert_eq!(ages.remove("Alan")?, Some(41));
+    /// assert!(ages.contains_key("Ada")? && ages.keys()?.len() == 2);
+    /// assert_eq!(ages.get_or_insert("Ada".to_owned(), 0)?, 36);
+    /// assert_eq!(ages.get_many(["Ada", "Alan"].map(str::to_owned))?, [Some(36), None]);
+    /// assert_eq!(ages.values()?.iter().sum::<u32>(), 121);
+    /// assert_eq!(ages.remove_many(["Ada".to_owned()])?, 1);
+    /// assert_eq!(ages.pop_item()?, Some(("Grace".to_owned(), 85)));
+    /// ages.clear()?;
+    /// assert!(ages.to_map()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remove<Q: ToOwned<Owned = K> + ?Sized>(&self, key: &Q) -> Result<Option<V>, CallError> {
         self.0.call(key.to_owned(), |map, key| map.remove(&key))
     }

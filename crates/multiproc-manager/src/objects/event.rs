@@ -7,6 +7,23 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What an [`EventProxy`] stands for.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{EventProxy, Manager, object};
+/// use std::time::Duration;
+///
+/// let manager = Manager::start()?;
+/// let go = manager.event()?;
+/// manager.publish("go", go.as_proxy())?;
+/// let _same = EventProxy::from(manager.get::<object::Event>("go")?);
+/// assert!(!go.wait_timeout(Duration::from_millis(1))?);
+/// go.set()?;
+/// assert!(go.is_set()?);
+/// go.clear()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Event {
     is_set: bool,

@@ -80,6 +80,23 @@ impl<T: Message + Send + Clone> ListProxy<T> {
     /// # Errors
     ///
     /// As [`Proxy::call`](crate::Proxy::call).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let manager = multiproc_manager::Manager::start()?;
+    /// let list = manager.list(vec![3u32, 1])?;
+    /// list.extend([2, 1])?;
+    /// assert_eq!((list.position(1)?, list.count(1)?), (Some(1), 2));
+    /// assert_eq!(list.remove(0)?, Some(3));
+    /// list.reverse()?;
+    /// assert_eq!(list.to_vec()?, [1, 2, 1]);
+    /// assert_eq!(list.drain(..1)?, [1]);
+    /// list.truncate(1)?;
+    /// list.clear()?;
+    /// assert!(list.is_empty()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn extend(&self, items: impl IntoIterator<Item = T>) -> Result<(), CallError> {
         self.0.call(items.into_iter().collect::<Vec<T>>(), |list, items| list.extend(items))
     }

@@ -8,6 +8,17 @@ use multiproc_core::Deadline;
 use std::time::Duration;
 
 /// What a [`LockProxy`] stands for.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{LockProxy, Manager, object};
+///
+/// let manager = Manager::start()?;
+/// manager.publish("gate", manager.lock()?.as_proxy())?;
+/// let _gate = LockProxy::from(manager.get::<object::Lock>("gate")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Lock(Hold);
 
@@ -150,6 +161,22 @@ impl LockProxy {
 }
 
 /// Has a [`LockProxy`]'s lock until it is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::Manager;
+/// use std::time::Duration;
+///
+/// let manager = Manager::start()?;
+/// let gate = manager.lock()?;
+/// let guard = gate.lock_timeout(Duration::from_secs(1))?.unwrap();
+/// assert!(!guard.is_inherited() && gate.is_locked()?);
+/// drop(guard);
+/// assert!(gate.acquire_timeout(Duration::from_secs(1))?); // Python's way: `release` by hand
+/// gate.release()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a guard that is dropped at once has the lock no longer"]
 pub struct LockGuard {

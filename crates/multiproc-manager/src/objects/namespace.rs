@@ -6,6 +6,20 @@ use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 
 /// What a [`NamespaceProxy`] stands for: values of any types under names.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{Manager, NamespaceProxy, object};
+///
+/// let manager = Manager::start()?;
+/// let settings = manager.namespace()?;
+/// manager.publish("settings", settings.as_proxy())?;
+/// let _same = NamespaceProxy::from(manager.get::<object::Namespace>("settings")?);
+/// settings.set("depth", 3u32)?;
+/// assert!(settings.remove("depth")? && settings.names()?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Namespace(BTreeMap<String, Named>);
 

@@ -10,6 +10,18 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// What a [`QueueProxy`] or [`PriorityQueueProxy`] stands for.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{Manager, QueueProxy, object};
+///
+/// let manager = Manager::start()?;
+/// manager.publish("jobs", manager.queue::<u32>(10)?.as_proxy())?;
+/// let jobs = QueueProxy::from(manager.get::<object::Queue<object::Fifo<u32>>>("jobs")?);
+/// jobs.put(7)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Queue<S> {
     items: S,

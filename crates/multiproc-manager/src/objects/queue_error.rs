@@ -2,6 +2,24 @@ use crate::CallError;
 use std::fmt;
 
 /// Why something was not put; it comes back by [`into_inner`](QueuePutError::into_inner).
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::Manager;
+/// use std::time::Duration;
+///
+/// let manager = Manager::start()?;
+/// let jobs = manager.queue(1)?;
+/// jobs.try_put(1)?;
+/// assert!(jobs.is_full()?);
+/// let error = jobs.put_timeout(2, Duration::from_millis(1)).unwrap_err();
+/// assert!(error.is_full() && error.call_error().is_none());
+/// assert_eq!(error.into_inner(), 2); // the item comes back
+/// jobs.close()?;
+/// assert!(jobs.put(3).unwrap_err().is_closed());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(thiserror::Error)]
 #[error("put into a manager's queue: {why}")]
 pub struct QueuePutError<T> {
@@ -52,6 +70,24 @@ impl<T> fmt::Debug for QueuePutError<T> {
 }
 
 /// Why nothing was taken.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::Manager;
+/// use std::time::Duration;
+///
+/// let manager = Manager::start()?;
+/// let jobs = manager.queue::<u32>(10)?;
+/// assert!(jobs.try_get().unwrap_err().is_empty());
+/// jobs.put_many([1, 2])?;
+/// assert_eq!(jobs.get_many(10)?, [1, 2]);
+/// assert!(!jobs.join_timeout(Duration::from_millis(1))?); // nobody said `task_done`
+/// jobs.close()?;
+/// let error = jobs.get().unwrap_err();
+/// assert!(error.is_closed() && error.call_error().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("take from a manager's queue: {0}")]
 pub struct QueueGetError(pub(super) NotGot);

@@ -9,6 +9,17 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 /// What a [`ReentrantLockProxy`] stands for.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{Manager, ReentrantLockProxy, object};
+///
+/// let manager = Manager::start()?;
+/// manager.publish("gate", manager.reentrant_lock()?.as_proxy())?;
+/// let _gate = ReentrantLockProxy::from(manager.get::<object::ReentrantLock>("gate")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct ReentrantLock(Hold);
 
@@ -134,6 +145,23 @@ impl ReentrantLockProxy {
 }
 
 /// Has a [`ReentrantLockProxy`]'s lock until it is dropped, on the thread that took it.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::Manager;
+/// use std::time::Duration;
+///
+/// let manager = Manager::start()?;
+/// let gate = manager.reentrant_lock()?;
+/// let outer = gate.lock()?;
+/// let inner = gate.lock_timeout(Duration::from_secs(1))?.unwrap(); // the same thread
+/// assert!(!outer.is_inherited());
+/// drop((inner, outer));
+/// assert!(gate.acquire_timeout(Duration::from_secs(1))?); // Python's way: `release` by hand
+/// gate.release()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a guard that is dropped at once has the lock no longer"]
 pub struct ReentrantLockGuard {

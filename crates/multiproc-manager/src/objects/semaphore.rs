@@ -9,6 +9,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// What a [`SemaphoreProxy`] or [`BoundedSemaphoreProxy`] stands for.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{Manager, SemaphoreProxy, object};
+///
+/// let manager = Manager::start()?;
+/// manager.publish("seats", manager.semaphore(2)?.as_proxy())?;
+/// let _seats = SemaphoreProxy::from(manager.get::<object::Semaphore>("seats")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Semaphore {
     free: u32,
@@ -201,6 +212,23 @@ impl SemaphoreProxy {
 }
 
 /// A permit of a [`SemaphoreProxy`], which comes back when it is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::Manager;
+/// use std::time::Duration;
+///
+/// let manager = Manager::start()?;
+/// let seats = manager.semaphore(1)?;
+/// let permit = seats.acquire()?;
+/// assert!(seats.acquire_timeout(Duration::from_millis(1))?.is_none());
+/// drop(permit); // given back
+/// seats.acquire()?.forget()?; // Python's way: `release` by hand
+/// seats.release()?;
+/// assert_eq!(seats.available()?, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a permit that is dropped at once is had no longer"]
 pub struct SemaphorePermit {

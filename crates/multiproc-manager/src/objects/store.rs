@@ -2,6 +2,22 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
 /// In which order a queue gives its items.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::object::{Fifo, Sorted};
+/// use multiproc_manager::Store;
+///
+/// fn first<S: Store<Item = u32>>() -> Option<u32> {
+///     let mut store = S::default();
+///     store.push(2);
+///     store.push(1);
+///     store.pop()
+/// }
+///
+/// assert_eq!((first::<Fifo<u32>>(), first::<Sorted<u32>>()), (Some(2), Some(1)));
+/// ```
 pub trait Store: Default + Send + 'static {
     /// What is in it.
     type Item;
@@ -21,6 +37,18 @@ pub trait Store: Default + Send + 'static {
 }
 
 /// The order of a queue: what came first goes first.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{Manager, QueueProxy, object};
+///
+/// let manager = Manager::start()?;
+/// manager.publish("jobs", manager.queue::<u32>(10)?.as_proxy())?;
+/// let jobs = QueueProxy::from(manager.get::<object::Queue<object::Fifo<u32>>>("jobs")?);
+/// jobs.put(7)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Fifo<T>(VecDeque<T>);
 
@@ -51,6 +79,18 @@ impl<T: Send + 'static> Store for Fifo<T> {
 }
 
 /// The order of a priority queue: the least goes first, as in Python; of equal ones, what came first.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_manager::{Manager, PriorityQueueProxy, object};
+///
+/// let manager = Manager::start()?;
+/// manager.publish("urgent", manager.priority_queue::<u32>()?.as_proxy())?;
+/// let urgent = PriorityQueueProxy::from(manager.get::<object::Queue<object::Sorted<u32>>>("urgent")?);
+/// urgent.put(7)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Sorted<T> {
     heap: BinaryHeap<Numbered<T>>,

@@ -61,6 +61,16 @@ impl<T: Message + Send + Clone> ValueProxy<T> {
     /// # Errors
     ///
     /// As [`Proxy::call`](crate::Proxy::call).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let manager = multiproc_manager::Manager::start()?;
+    /// let turn = manager.value(1u32)?;
+    /// assert_eq!(turn.compare_exchange(1, 2)?, Ok(1));
+    /// assert_eq!(turn.compare_exchange(1, 3)?, Err(2)); // it is another by now
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn compare_exchange(&self, expected: T, value: T) -> Result<Result<T, T>, CallError>
     where
         T: PartialEq,
