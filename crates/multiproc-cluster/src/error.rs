@@ -1,6 +1,17 @@
 use std::io;
 
 /// Why there is no connection to a cluster.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_cluster::Nats;
+///
+/// let error = Nats::connect("nats://127.0.0.1:1").unwrap_err();
+/// assert!(error.is_unreachable() && !error.is_denied() && !error.is_key() && !error.is_invalid());
+/// let error = Nats::connect("nats://hub.example.org:4222").unwrap_err();
+/// assert!(error.is_insecure()); // beyond this machine, without TLS
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{kind}")]
 pub struct ClusterError {

@@ -31,6 +31,25 @@ pub(crate) struct Found {
 }
 
 /// A task that cost too many workers or hosts and was given up; see [`Nats::dead_letters`](crate::Nats::dead_letters).
+///
+/// # Examples
+///
+/// ```no_run
+/// use multiproc_cluster::Nats;
+/// use multiproc_pool::Pool;
+///
+/// let nats = Nats::connect("nats://127.0.0.1:4222")?;
+/// let pool = Pool::builder().backend(nats.clone()).build()?;
+/// for letter in nats.dead_letters()? {
+///     println!("{} of {} at {:?}: {}", letter.number(), letter.program(), letter.when(), letter.error());
+///     if letter.arguments().is_empty() {
+///         letter.discard()?;
+///     } else {
+///         letter.put_back(&pool)?; // the cause was removed: once more
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct DeadLetter {
     pub(crate) found: Found,
     pub(crate) room: Arc<Room>,

@@ -7,6 +7,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where the server keeps tasks that no agent has taken.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_cluster::{Nats, Storage};
+///
+/// let builder = Nats::builder("nats://127.0.0.1:4222").storage(Storage::File);
+/// # let _ = builder;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Storage {

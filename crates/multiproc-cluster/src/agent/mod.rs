@@ -65,6 +65,16 @@ impl AgentOptions {
 
     /// Sets how long tasks that are running when the agent is to end may take to come to their own; without this, as
     /// long as they need.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc_cluster::AgentOptions;
+    /// use std::time::Duration;
+    ///
+    /// let options = AgentOptions::new().drain_timeout(Duration::from_secs(60));
+    /// # let _ = options;
+    /// ```
     pub fn drain_timeout(mut self, timeout: Duration) -> AgentOptions {
         self.drain = Some(timeout);
         self
