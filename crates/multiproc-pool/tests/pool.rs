@@ -4,7 +4,6 @@
 use multiproc_pool::{Pool, TaskError};
 use multiproc_process::StartMethod;
 use multiproc_shm::Shared;
-use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -64,18 +63,6 @@ fn kill(id: u32) {
 }
 
 #[test]
-fn smoke() {
-    both(|pool| {
-        assert_eq!(pool.worker_ids().len(), 2);
-        assert_eq!(pool.apply(20u32, |n| n + 1), Ok(21));
-        let many: Vec<_> = (0..1000u64).map(|n| pool.apply_async(n, |n| n * 2)).collect();
-        for (n, result) in many.into_iter().enumerate() {
-            assert_eq!(result.get(), Ok(n as u64 * 2));
-        }
-    });
-}
-
-#[test]
 fn map_keeps_the_order_and_takes_any_size() {
     both(|pool| {
         assert_eq!(pool.map(Vec::<u8>::new(), |n| n), Ok(vec![]));
@@ -96,26 +83,6 @@ fn large_arguments_are_handed_in_ahead_of_any_result() {
         for (n, result) in (0..40u8).zip(results) {
             assert_eq!(result.get().unwrap(), String::from(n as char).repeat(1 << 20));
         }
-    });
-}
-
-#[test]
-fn imap_unordered_gives_each_result_once() {
-    both(|pool| {
-        let mut results: Vec<u64> = pool.imap_unordered(0..3_000u64, |n| n).map(Result::unwrap).collect();
-        results.sort_unstable();
-        assert!(results.into_iter().eq(0..3_000));
-    });
-}
-
-#[test]
-fn infinite_inputs_are_pulled_a_bounded_number_ahead() {
-    both(|pool| {
-        let pulled = std::cell::Cell::new(0u64);
-        let endless = std::iter::repeat_with(|| pulled.replace(pulled.get() + 1));
-        let taken: Vec<u64> = pool.imap(endless, |n| n).take(100).map(Result::unwrap).collect();
-        assert!(taken.into_iter().eq(0..100));
-        assert!(pulled.get() <= 100_000, "{} items were pulled", pulled.get());
     });
 }
 
@@ -193,22 +160,6 @@ fn a_killed_task_errs_and_the_pool_goes_on() {
 }
 
 #[test]
-fn idle_workers_that_are_killed_are_replaced() {
-    both(|pool| {
-        for _ in 0..10 {
-            assert_eq!(pool.apply(1u8, |n| n), Ok(1));
-            let old = pool.worker_ids();
-            old.iter().for_each(|id| kill(*id));
-            // Whatever was handed to one that was dead already runs elsewhere.
-            let results = pool.imap_unordered(0..20u32, |n| n).filter(Result::is_ok).count();
-            assert!(results >= 18, "at most the two that were begun may err, {results} succeeded");
-        }
-        assert_eq!(pool.map(0..50u32, |n| n).unwrap().len(), 50);
-        assert_eq!(pool.worker_ids().len(), 2);
-    });
-}
-
-#[test]
 fn random_kills_lose_and_repeat_nothing() {
     both(|pool| {
         let dir = tempfile::tempdir().unwrap();
@@ -262,120 +213,6 @@ fn a_worker_that_cannot_begin_is_an_error_and_no_hang() {
         let error = pool.apply((), |()| ()).unwrap_err();
         assert!(matches!(error, TaskError::NoWorker { .. }), "{error}");
         pool.terminate();
-    });
-}
-
-#[test]
-fn closed_pools_take_nothing() {
-    both(|pool| {
-        let before = pool.apply_async(5u32, |n| n);
-        pool.close();
-        assert_eq!(pool.apply_async(6u32, |n| n).get(), Err(TaskError::Closed));
-        let mut endless = pool.imap(0u32.., |n| n);
-        assert_eq!(endless.next(), Some(Err(TaskError::Closed)));
-        assert!(endless.count() < 100, "a closed pool ends an endless input");
-        pool.join();
-        assert_eq!(before.get(), Ok(5), "what was given before is done");
-        assert!(pool.worker_ids().is_empty());
-    });
-    assert!(Pool::new(0).is_err());
-}
-
-#[test]
-fn terminate_ends_everything_at_once() {
-    both(|pool| {
-        let started = Instant::now();
-        let results: Vec<_> = (0..50)
-            .map(|n: u32| {
-                pool.apply_async(n, |_| -> () {
-                    loop {
-                        std::thread::park()
-                    }
-                })
-            })
-            .collect();
-        pool.terminate();
-        for result in results {
-            let error = result.get().unwrap_err();
-            assert!(
-                matches!(error, TaskError::Cancelled | TaskError::WorkerDied { .. } | TaskError::Closed),
-                "{error}"
-            );
-        }
-        assert!(started.elapsed() < Duration::from_secs(5));
-        assert_eq!(pool.apply((), |()| ()), Err(TaskError::Closed));
-    });
-}
-
-#[test]
-fn queued_tasks_can_be_taken_back() {
-    both(|pool| {
-        let begun = Shared::new(AtomicU32::new(0)).unwrap();
-        let blockers: Vec<_> = (0..2).map(|_| pool.apply_async(begun.clone(), block)).collect();
-        wait_until_begun(&begun, 2);
-        let queued = pool.apply_async(1u32, |n| n);
-        assert!(queued.cancel());
-        assert!(!queued.cancel(), "there is nothing left to take back");
-        assert_eq!(queued.get(), Err(TaskError::Cancelled));
-        for id in pool.worker_ids() {
-            kill(id);
-        }
-        for blocker in blockers {
-            assert!(matches!(blocker.get(), Err(TaskError::WorkerDied { .. })));
-        }
-    });
-}
-
-#[derive(Debug, PartialEq)]
-struct Bad;
-
-impl Serialize for Bad {
-    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        Err(serde::ser::Error::custom("never"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Bad {
-    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Bad, D::Error> {
-        Err(serde::de::Error::custom("never"))
-    }
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-struct OneWay;
-
-impl<'de> Deserialize<'de> for OneWay {
-    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<OneWay, D::Error> {
-        Err(serde::de::Error::custom("never"))
-    }
-}
-
-#[test]
-fn what_cannot_travel_is_an_error_of_its_task() {
-    both(|pool| {
-        assert_eq!(pool.apply(Bad, |_| ()), Err(TaskError::Encode));
-        assert_eq!(pool.apply((), |()| Bad), Err(TaskError::Encode));
-        assert_eq!(pool.apply(OneWay, |_| ()), Err(TaskError::Decode));
-        assert_eq!(pool.apply((), |()| OneWay), Err(TaskError::Decode));
-        assert_eq!(pool.apply((), |()| 1u8), Ok(1));
-    });
-}
-
-#[test]
-fn pools_nest_and_are_used_from_many_threads() {
-    both(|pool| {
-        let nested = pool
-            .map(0..4u32, |n| Pool::new(2).unwrap().map(0..n, |k| k).unwrap().into_iter().sum::<u32>())
-            .unwrap();
-        assert_eq!(nested, [0, 0, 1, 3]);
-        std::thread::scope(|scope| {
-            for base in 0..4u64 {
-                scope.spawn(move || {
-                    let got = pool.map(base * 100..base * 100 + 100, |n| n).unwrap();
-                    assert!(got.into_iter().eq(base * 100..base * 100 + 100));
-                });
-            }
-        });
     });
 }
 
