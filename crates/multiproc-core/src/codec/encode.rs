@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 const FIRST_CAPACITY: usize = 128;
 
 /// The largest buffer that an [`Encoder`] keeps.
-const LARGEST_KEPT: usize = 1 << 20;
+const LARGEST_KEPT: usize = 4 << 20;
 
 /// The longest message that a debug build decodes again: the check must not be felt.
 const CHECKED_LEN: usize = 64 << 10;
@@ -184,7 +184,7 @@ impl Encoder {
         std::mem::take(&mut self.serializer.fds)
     }
 
-    /// Forgets the messages, and gives back a buffer of more than 1 MiB.
+    /// Forgets the messages, and gives back a buffer of more than 4 MiB.
     #[inline]
     pub fn clear(&mut self) {
         self.serializer.out.clear();

@@ -44,7 +44,7 @@ pub trait Sink {
 }
 
 /// The most words that a [`Batch`] keeps room for.
-const LARGEST_KEPT: usize = (1 << 20) / 8;
+const LARGEST_KEPT: usize = (4 << 20) / 8;
 
 /// Records that were taken together.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +80,7 @@ impl Batch {
         self.ends.iter().zip(starts).map(|((end, token), start)| (&bytes[start..*end], *token))
     }
 
-    /// Forgets the records, and gives back a buffer of more than 1 MiB.
+    /// Forgets the records, and gives back a buffer of more than 4 MiB.
     #[inline]
     pub fn clear(&mut self) {
         self.forget();

@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// The largest buffer that is kept: asking for it again means as many page faults as it has pages.
+const LARGEST_KEPT: usize = 4 << 20;
+
 /// What a worker is.
 #[derive(Debug)]
 pub(super) enum Body {
@@ -135,7 +138,7 @@ impl Worker {
             self.scratch.extend_from_slice(part);
         }
         let result = self.tasks.put(&mut self.scratch, envelope.fds.to_vec(), Deadline::now());
-        if self.scratch.capacity() > 1 << 20 {
+        if self.scratch.capacity() > LARGEST_KEPT {
             self.scratch = Vec::new();
         }
         match result {
