@@ -1,21 +1,16 @@
-use crate::{block, flag, raise, spin, wait_for, with_workers};
-use multiproc::{Pool, Shared, TaskError, TaskOptions, is_stopping};
+use crate::{
+    Flag, block, count, each, each_builder, each_that_kills, flag, raise, spin, wait_for, with_workers,
+};
+use multiproc::{TaskError, TaskOptions, is_stopping};
 use multiproc_tests::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
-
-/// Runs a body on each backend that there is.
-fn each(body: impl Fn(Pool)) {
-    body(Pool::new(2).unwrap());
-    body(Pool::threads(2).unwrap());
-}
 
 #[test]
 fn order() {
     with_workers(|| {
-        each(|pool| {
+        each(2, |pool| {
             let expected: Vec<u64> = (0..20_000).map(|n| n * 3).collect();
             assert_eq!(pool.map(0..20_000u64, |n| n * 3).unwrap(), expected);
             assert_eq!(pool.map_async(0..20_000u64, |n| n * 3).get().unwrap(), expected);
@@ -35,11 +30,11 @@ fn order() {
 #[test]
 fn each_once() {
     with_workers(|| {
-        each(|pool| {
+        each(2, |pool| {
             let runs = flag();
             let items = (0..3_000u64).map(|n| (n, runs.clone()));
             let results: Vec<u64> = pool
-                .imap_unordered(items, |(n, runs)| {
+                .imap_unordered(items, |(n, runs): (u64, Flag)| {
                     raise(&runs);
                     n
                 })
@@ -47,7 +42,7 @@ fn each_once() {
                 .collect();
             assert_eq!(results.len(), 3_000);
             assert_eq!(results.into_iter().collect::<BTreeSet<_>>(), (0..3_000).collect());
-            assert_eq!(runs.load(std::sync::atomic::Ordering::Relaxed), 3_000);
+            assert_eq!(count(&runs), 3_000);
         });
     });
 }
@@ -55,7 +50,7 @@ fn each_once() {
 #[test]
 fn nothing_and_anything() {
     with_workers(|| {
-        each(|pool| {
+        each(2, |pool| {
             assert_eq!(pool.map(Vec::<u8>::new(), |n| n).unwrap(), []);
             assert_eq!(pool.map_async(Vec::<u8>::new(), |n| n).get().unwrap(), []);
             assert_eq!(pool.imap(Vec::<u8>::new(), |n| n).count(), 0);
@@ -75,7 +70,7 @@ fn nothing_and_anything() {
 #[test]
 fn endless_inputs_are_pulled_a_bounded_number_ahead() {
     with_workers(|| {
-        each(|pool| {
+        each(2, |pool| {
             let pulled = std::cell::Cell::new(0u64);
             let endless = || std::iter::repeat_with(|| pulled.replace(pulled.get() + 1));
             let slow = pool.imap(endless(), |n| {
@@ -94,7 +89,7 @@ fn endless_inputs_are_pulled_a_bounded_number_ahead() {
 #[test]
 fn panics_are_errors_of_their_item_alone() {
     with_workers(|| {
-        each(|pool| {
+        each(2, |pool| {
             let results: Vec<_> = pool
                 .imap(0..500u32, |n| {
                     assert!(n % 100 != 50, "no {n}");
@@ -143,7 +138,7 @@ impl<'de> Deserialize<'de> for Picky {
 #[test]
 fn what_cannot_travel_is_an_error_of_its_item_alone() {
     with_workers(|| {
-        each(|pool| {
+        each(2, |pool| {
             let there: Vec<_> = pool.imap((0..40u32).map(Picky), |n| n.0).collect();
             for (n, result) in (0..).zip(there) {
                 match n {
@@ -167,7 +162,7 @@ fn what_cannot_travel_is_an_error_of_its_item_alone() {
 #[test]
 fn an_input_that_panics_leaves_the_pool_as_it_was() {
     with_workers(|| {
-        each(|pool| {
+        each(2, |pool| {
             let items = (0..1_000u32).inspect(|n| assert!(*n != 700, "the input's own panic"));
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pool.map(items, |n| n)));
             assert!(result.is_err());
@@ -179,9 +174,9 @@ fn an_input_that_panics_leaves_the_pool_as_it_was() {
 #[test]
 fn queued_tasks_that_are_cancelled_never_run() {
     with_workers(|| {
-        each(|pool| {
+        each(2, |pool| {
             let (begun, go, runs) = (flag(), flag(), flag());
-            let wait = |(begun, go): (Shared<AtomicU32>, Shared<AtomicU32>)| {
+            let wait = |(begun, go): (Flag, Flag)| {
                 raise(&begun);
                 wait_for(&go, 1);
             };
@@ -196,7 +191,7 @@ fn queued_tasks_that_are_cancelled_never_run() {
                 assert_eq!(task.get(), if n % 2 == 0 { Err(TaskError::Cancelled) } else { Ok(()) });
             }
             assert!(busy.into_iter().all(|task| task.get() == Ok(())));
-            assert_eq!(runs.load(std::sync::atomic::Ordering::Relaxed), 10);
+            assert_eq!(count(&runs), 10);
         });
     });
 }
@@ -204,7 +199,7 @@ fn queued_tasks_that_are_cancelled_never_run() {
 #[test]
 fn a_task_that_is_asked_to_stop_can_do_so() {
     with_workers(|| {
-        each(|pool| {
+        each(2, |pool| {
             let options =
                 TaskOptions::new().timeout(Duration::from_millis(20)).grace(Duration::from_secs(60));
             let turns = pool.with(options).apply((), |()| {
@@ -223,7 +218,7 @@ fn a_task_that_is_asked_to_stop_can_do_so() {
 #[test]
 fn priorities() {
     with_workers(|| {
-        for pool in [Pool::new(1).unwrap(), Pool::threads(1).unwrap()] {
+        each(1, |pool| {
             let (begun, go, turn) = (flag(), flag(), flag());
             let busy = pool.apply_async((begun.clone(), go.clone()), |(begun, go)| {
                 raise(&begun);
@@ -232,7 +227,7 @@ fn priorities() {
             wait_for(&begun, 1);
             let order = |priority: i32| {
                 let with = pool.with(TaskOptions::new().priority(priority));
-                with.apply_async(turn.clone(), |turn| turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                with.apply_async(turn.clone(), |turn| raise(&turn))
             };
             let tasks: Vec<_> =
                 [-1, 0, 5, 1, 9].into_iter().map(|priority| (priority, order(priority))).collect();
@@ -242,14 +237,14 @@ fn priorities() {
             turns.sort_unstable();
             assert!(turns.iter().map(|(_, priority)| *priority).eq([9, 5, 1, 0, -1]), "{turns:?}");
             busy.get().unwrap();
-        }
+        });
     });
 }
 
 #[test]
 fn states() {
     with_workers(|| {
-        for builder in [Pool::builder().workers(2), Pool::builder().workers(2).threads()] {
+        each_builder(2, |builder| {
             let pool = builder.init(10u32, |start| vec![start]).build().unwrap();
             let lens = pool.map_with(0..1_000u32, |seen: &mut Vec<u32>, n| {
                 seen.push(n);
@@ -260,14 +255,14 @@ fn states() {
             let firsts: Vec<_> = pool.imap_with(0..10u32, |seen: &mut Vec<u32>, _| seen[0]).collect();
             assert!(firsts.into_iter().all(|first| first == Ok(10)));
             assert_eq!(pool.apply(3u8, |n| n), Ok(3), "those without state work as well");
-        }
+        });
     });
 }
 
 #[test]
 fn ends() {
     with_workers(|| {
-        each(|pool| {
+        each(2, |pool| {
             let before = pool.apply_async(5u32, |n| n);
             pool.close();
             assert_eq!(pool.apply(6u32, |n| n), Err(TaskError::Closed));
@@ -287,7 +282,7 @@ fn ends() {
 #[test]
 fn what_no_worker_has_begun_can_be_dropped_at_the_end() {
     with_workers(|| {
-        each(|pool| {
+        each(2, |pool| {
             let (begun, go) = (flag(), flag());
             let busy: Vec<_> = (0..2)
                 .map(|_| {
@@ -312,35 +307,25 @@ fn what_no_worker_has_begun_can_be_dropped_at_the_end() {
 #[test]
 fn terminated_in_each_state() {
     with_workers(|| {
-        // Before any worker is ready.
-        let pool = Pool::new(2).unwrap();
-        let task = pool.apply_async(1u32, |n| n);
-        pool.terminate();
-        assert!(matches!(task.get(), Ok(1) | Err(TaskError::Cancelled)));
-        // With running, handed over and queued ones.
-        let pool = Pool::new(2).unwrap();
-        let begun = flag();
-        let tasks: Vec<_> = (0..50).map(|_| pool.apply_async(begun.clone(), block)).collect();
-        wait_for(&begun, 2);
-        pool.terminate();
-        assert!(tasks.into_iter().all(|task| task.get().unwrap_err().is_cancelled()));
-        // With nothing to do; and by a drop.
-        let pool = Pool::new(2).unwrap();
-        assert_eq!(pool.apply(1u32, |n| n), Ok(1));
-        pool.terminate();
-        drop(pool);
-        drop(Pool::new(2).unwrap());
-    });
-}
-
-#[test]
-fn what_a_backend_lacks_is_refused_when_the_pool_is_built() {
-    with_workers(|| {
-        let error = Pool::builder().workers(1).threads().memory_limit(1 << 30).build().unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
-        let error = Pool::builder().workers(1).threads().pin(&[0]).build().unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
-        assert!(Pool::builder().workers(2).min_workers(3).build().is_err());
-        assert!(Pool::threads(0).is_err());
+        each_that_kills(2, |make| {
+            // Before any worker is ready.
+            let pool = make();
+            let task = pool.apply_async(1u32, |n| n);
+            pool.terminate();
+            assert!(matches!(task.get(), Ok(1) | Err(TaskError::Cancelled)));
+            // With running, handed over and queued ones.
+            let pool = make();
+            let begun = flag();
+            let tasks: Vec<_> = (0..50).map(|_| pool.apply_async(begun.clone(), block)).collect();
+            wait_for(&begun, 2);
+            pool.terminate();
+            assert!(tasks.into_iter().all(|task| task.get().unwrap_err().is_cancelled()));
+            // With nothing to do; and by a drop.
+            let pool = make();
+            assert_eq!(pool.apply(1u32, |n| n), Ok(1));
+            pool.terminate();
+            drop(pool);
+            drop(make());
+        });
     });
 }

@@ -135,3 +135,15 @@ fn an_interrupt_ends_what_was_begun_and_a_second_one_ends_all() {
         assert_eq!(child.unwrap().wait().unwrap().code(), Some(130));
     });
 }
+
+#[test]
+fn what_a_backend_lacks_is_refused_when_the_pool_is_built() {
+    with_workers(|| {
+        let error = Pool::builder().workers(1).threads().memory_limit(1 << 30).build().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+        let error = Pool::builder().workers(1).threads().pin(&[0]).build().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+        assert!(Pool::builder().workers(2).min_workers(3).build().is_err());
+        assert!(Pool::threads(0).is_err());
+    });
+}

@@ -1,13 +1,13 @@
 //! The pool with real workers: killed, stopped, cancelled, recycled, and counted afterwards.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use multiproc::{Pool, Shared};
+use multiproc::{Pool, PoolBuilder, Shared};
 use multiproc_tests::{Limit, on_fork_server};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What every backend must do: processes and threads run the same bodies.
+/// What every backend must do: processes, threads and the agents of `multiproc-cluster-tests` run the same bodies.
 mod conformance;
 
 /// Time that is up, and tasks that are cancelled.
@@ -36,13 +36,36 @@ fn with_workers(body: impl Fn()) {
     on_fork_server(Limit(Duration::from_secs(120)), body);
 }
 
+/// Runs a body on each backend that there is.
+fn each(workers: usize, body: impl Fn(Pool)) {
+    body(Pool::new(workers).unwrap());
+    body(Pool::threads(workers).unwrap());
+}
+
+fn each_builder(workers: usize, body: impl Fn(PoolBuilder)) {
+    body(Pool::builder().workers(workers));
+    body(Pool::builder().workers(workers).threads());
+}
+
+/// Runs a body on each backend that can end a task that is running.
+fn each_that_kills(workers: usize, body: impl Fn(&dyn Fn() -> Pool)) {
+    body(&|| Pool::new(workers).unwrap());
+}
+
 /// A flag that tasks raise and wait for.
-fn flag() -> Shared<AtomicU32> {
+type Flag = Shared<AtomicU32>;
+
+fn flag() -> Flag {
     Shared::new(AtomicU32::new(0)).unwrap()
 }
 
-fn raise(flag: &AtomicU32) {
-    flag.fetch_add(1, Ordering::SeqCst); // SeqCst: a test's flag, seen by `wait_for`
+/// Tells how often it was raised before.
+fn raise(flag: &AtomicU32) -> u32 {
+    flag.fetch_add(1, Ordering::SeqCst) // SeqCst: a test's flag, seen by `wait_for`
+}
+
+fn count(flag: &AtomicU32) -> u32 {
+    flag.load(Ordering::SeqCst) // SeqCst: partner of `raise`
 }
 
 /// Waits until a flag was raised so often.

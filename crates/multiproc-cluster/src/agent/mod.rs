@@ -1,7 +1,10 @@
 //! The host's side: an ordinary pool on each host, whose tasks come from the stream.
 
 mod actor;
+mod answers;
+mod callers;
 mod crew;
+mod intake;
 mod pulls;
 mod signals;
 mod teller;

@@ -1,17 +1,17 @@
 //! What watches over the tasks that are out.
 
 use super::Shared;
+use super::agents::Agent;
 use super::ledger::Ledger;
 use super::roll::Roll;
 use crate::letters;
 use crate::link::Link;
 use crate::seal::Sort;
-use crate::wire::{About, Answer, Body, Ended, Hello, Here, Id, Part, State, Task, ToAgents, ToCaller};
+use crate::wire::{Answer, Body, Ended, Hello, Id, Part, State, Task, ToAgents, ToCaller};
 use futures_util::StreamExt;
 use multiproc_pool::backend::Event;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -45,18 +45,6 @@ pub(super) enum Note {
     Deleted { number: u64, turn: u32, is_out: bool },
 }
 
-/// An agent, as far as it is known.
-#[derive(Debug)]
-pub(super) struct Agent {
-    pub(super) about: About,
-    /// When it was heard of last, and the number of its last beat.
-    pub(super) heard: Instant,
-    beat: u64,
-    /// The last roll call that it has answered, and what it had then.
-    pub(super) answers: u64,
-    pub(super) holds: BTreeSet<u64>,
-}
-
 pub(super) struct Actor {
     pub(super) link: Link,
     pub(super) id: Id,
@@ -78,9 +66,9 @@ pub(super) struct Actor {
     unsaid: Option<Instant>,
     beat_at: Instant,
     /// Since when there are tasks and nobody for them, and what others are there.
-    alone: Option<Instant>,
-    others: BTreeSet<String>,
-    is_impossible: bool,
+    pub(super) alone: Option<Instant>,
+    pub(super) others: BTreeSet<String>,
+    pub(super) is_impossible: bool,
     pub(super) notes: UnboundedSender<Note>,
     pub(super) events: Vec<Event>,
 }
@@ -287,7 +275,13 @@ impl Actor {
         }
     }
 
-    async fn ask_to_cancel(&self, agent: Option<Id>, number: u64, elements: Vec<u32>, running: bool) {
+    pub(super) async fn ask_to_cancel(
+        &self,
+        agent: Option<Id>,
+        number: u64,
+        elements: Vec<u32>,
+        running: bool,
+    ) {
         let message = ToAgents::Cancel { caller: self.id, number, elements, running };
         self.say(agent, &message).await;
     }
@@ -300,7 +294,7 @@ impl Actor {
     }
 
     /// What was asked of a task before somebody had it.
-    async fn ask_again(&mut self, agent: Id, number: u64) {
+    pub(super) async fn ask_again(&mut self, agent: Id, number: u64) {
         let asked = self.ledger.get(number).map(|entry| entry.asked.clone()).unwrap_or_default();
         for (elements, running) in asked {
             self.ask_to_cancel(Some(agent), number, elements, running).await;
@@ -413,88 +407,6 @@ impl Actor {
         self.unsaid = Some(self.unsaid.map_or(at, |before| before.min(at)));
     }
 
-    async fn claim(&mut self, agent: Id, number: u64, turn: u32, delivered: u64) {
-        if self.roll.is_some() {
-            // It will ask again.
-            return;
-        }
-        let lost_at = self.lost_at;
-        let mut granted = false;
-        let mut is_lost = false;
-        if let Some(entry) = self.ledger.get(number)
-            && entry.turn == turn
-            && entry.holder.is_none_or(|holder| holder == agent)
-        {
-            // Who had it before may have begun it.
-            is_lost = delivered > 1 && entry.holder.is_none() && lost_at.is_some_and(|at| at >= entry.since);
-            if !is_lost {
-                (granted, entry.holder) = (true, Some(agent));
-            }
-        }
-        if is_lost {
-            self.end(number, &Ended::host_lost());
-        }
-        let hello = self.hello();
-        self.say(Some(agent), &ToAgents::Claimed { hello, number, turn, granted }).await;
-        if granted {
-            self.ask_again(agent, number).await;
-        }
-    }
-
-    async fn beat_of(&mut self, id: Id, beat: u64, about: About, holds: Vec<u64>, answers: u64) {
-        let now = Instant::now();
-        let is_new = !self.agents.contains_key(&id);
-        let agent = self.agents.entry(id).or_insert_with(|| Agent {
-            about: About::default(),
-            heard: now,
-            beat: 0,
-            answers: 0,
-            holds: BTreeSet::new(),
-        });
-        if beat <= agent.beat {
-            return;
-        }
-        (agent.beat, agent.heard, agent.answers) = (beat, now, answers);
-        agent.holds = holds.iter().copied().collect();
-        let has_changed = agent.about != about;
-        agent.about = about;
-        if is_new {
-            tracing::info!(target: "multiproc::cluster", agent = %id, host = agent.about.host, "an agent is there");
-        }
-        if is_new || has_changed {
-            self.events.push(Event::Changed);
-        }
-        if std::mem::take(&mut self.is_impossible) {
-            self.events.push(Event::Impossible(None));
-        }
-        for number in holds {
-            let holder = self.ledger.get(number).map(|entry| entry.holder);
-            match holder {
-                Some(Some(holder)) if holder == id => {}
-                Some(None) if self.roll.is_none() => {
-                    if let Some(entry) = self.ledger.get(number) {
-                        entry.holder = Some(id);
-                    }
-                }
-                Some(None) => {}
-                // It was lost and came back, or answers of which it does not know yet have arrived.
-                Some(Some(_)) | None => self.ask_to_cancel(Some(id), number, Vec::new(), true).await,
-            }
-        }
-        if let Some(roll) = &self.roll {
-            roll.measure(answers, &self.shared);
-        }
-        self.try_to_finish_roll().await;
-    }
-
-    /// An agent tells which build it is of.
-    fn other(&mut self, message: &[u8]) {
-        let Some(here) = self.link.open_seal.open::<Here>(Sort::Here, message) else { return };
-        if here.build != self.link.names.build {
-            self.others.insert(format!("build {} ({}) on {}", here.build, here.program, here.host));
-        }
-    }
-
     async fn tick(&mut self, now: Instant, here_at: &str) {
         if self.unsaid.is_some_and(|at| at <= now) {
             self.unsaid = None;
@@ -530,44 +442,6 @@ impl Actor {
         }
         self.try_to_finish_roll().await;
         self.look_for_others(now, here_at).await;
-    }
-
-    fn lose(&mut self, id: Id, now: Instant) {
-        let Some(agent) = self.agents.remove(&id) else { return };
-        let lost = self.ledger.held_by(id);
-        let (host, tasks) = (agent.about.host, lost.len());
-        tracing::warn!(target: "multiproc::cluster", agent = %id, host, tasks, "an agent is lost");
-        self.lost_at = Some(now);
-        for number in lost {
-            self.end(number, &Ended::host_lost());
-        }
-        self.events.push(Event::Changed);
-    }
-
-    /// Where there is work and no agent of this build for a lease, those of other builds are the reason.
-    async fn look_for_others(&mut self, now: Instant, here_at: &str) {
-        let is_alone = self.agents.is_empty() && self.shared.is_waiting.load(Ordering::Relaxed);
-        if !is_alone {
-            (self.alone, self.others) = (None, BTreeSet::new());
-            return;
-        }
-        let since = *self.alone.get_or_insert(now);
-        if !self.others.is_empty() && now - since > self.link.settings.lease && !self.is_impossible {
-            let others: Vec<&str> = self.others.iter().map(String::as_str).collect();
-            let names = &self.link.names;
-            let why = format!(
-                "no agent of pool `{}` runs this build, {} ({}); there is {}: start agents of the same executable",
-                names.pool,
-                names.build,
-                letters::program(),
-                others.join(", ")
-            );
-            self.is_impossible = true;
-            self.events.push(Event::Impossible(Some(why)));
-        }
-        let message = self.link.open_seal.seal(Sort::Who, &0u8);
-        let who = self.link.names.who();
-        let _ = self.link.client.publish_with_reply(who, here_at.to_owned(), message.into()).await;
     }
 
     async fn leave(mut self) {

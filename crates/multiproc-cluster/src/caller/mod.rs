@@ -1,6 +1,7 @@
 //! The caller's side: a backend of the pool whose workers are elsewhere.
 
 mod actor;
+mod agents;
 mod ledger;
 mod roll;
 

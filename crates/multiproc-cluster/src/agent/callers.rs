@@ -1,0 +1,199 @@
+//! What an agent knows of callers, hears from them and tells them of itself.
+
+use super::actor::{Actor, Held};
+use super::crew;
+use super::teller::Key;
+use crate::seal::Sort;
+use crate::wire::{About, AboutWorker, Hello, Id, ToAgents, ToCaller};
+use async_nats::Message;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+/// A caller, as far as it is known.
+pub(super) struct Caller {
+    pub(super) hello: Hello,
+    pub(super) heard: Instant,
+    /// The last roll call that was answered.
+    pub(super) answers: u64,
+    /// What was taken, from the floor on.
+    pub(super) taken: BTreeSet<u64>,
+    /// What is not wanted, of tasks that are not here.
+    pub(super) unwanted: BTreeMap<u64, Vec<u32>>,
+    /// Answers that it may not have received: which tasks they are of, and the message.
+    pub(super) unreceived: BTreeMap<u64, (Vec<u64>, Vec<u8>)>,
+    pub(super) serial: u64,
+}
+
+impl Caller {
+    /// All below this have ended.
+    pub(super) fn rise(&mut self, floor: u64) {
+        if floor > self.hello.floor {
+            self.hello.floor = floor;
+            self.taken = self.taken.split_off(&floor);
+            self.unwanted = self.unwanted.split_off(&floor);
+        }
+    }
+}
+
+impl Actor {
+    pub(super) async fn hear(&mut self, message: &Message) {
+        let Some(message) = self.link.seal.open::<ToAgents>(Sort::ToAgents, &message.payload) else { return };
+        match message {
+            ToAgents::Beat { hello, asks } => {
+                let (id, is_new) = (hello.caller, self.heard(hello));
+                let Some(caller) = self.callers.get_mut(&id) else { return };
+                let is_asked = asks > caller.answers;
+                if is_asked {
+                    caller.answers = asks;
+                    for (_, message) in caller.unreceived.values() {
+                        let subject = self.link.names.caller(&id.to_string());
+                        let _ = self.link.client.publish(subject, message.clone().into()).await;
+                    }
+                }
+                if is_new || is_asked {
+                    self.beat_to(id).await;
+                }
+            }
+            ToAgents::Bye { caller } => self.lose(caller, false),
+            ToAgents::Cancel { caller, number, elements, running } => {
+                self.cancel(caller, number, elements, running);
+            }
+            ToAgents::Received { caller, serials } => {
+                if let Some(caller) = self.callers.get_mut(&caller) {
+                    for serial in serials {
+                        caller.unreceived.remove(&serial);
+                    }
+                }
+            }
+            ToAgents::Claimed { hello, number, turn, granted } => {
+                let key = (hello.caller, number);
+                self.heard(hello);
+                let Some(claim) = self.claims.remove(&key) else { return };
+                if claim.task.turn != turn {
+                    self.claims.insert(key, claim);
+                } else if granted {
+                    self.take(claim.task, claim.reply).await;
+                } else {
+                    self.acknowledge(claim.reply).await;
+                }
+            }
+        }
+    }
+
+    /// Notes that a caller lives; tells whether it was unknown.
+    pub(super) fn heard(&mut self, hello: Hello) -> bool {
+        let now = Instant::now();
+        match self.callers.get_mut(&hello.caller) {
+            Some(caller) => {
+                if hello.beat > caller.hello.beat {
+                    caller.rise(hello.floor);
+                    (caller.heard, caller.hello.beat, caller.hello.state) = (now, hello.beat, hello.state);
+                }
+                false
+            }
+            None => {
+                let caller = Caller {
+                    heard: now,
+                    answers: 0,
+                    taken: BTreeSet::new(),
+                    unwanted: BTreeMap::new(),
+                    unreceived: BTreeMap::new(),
+                    serial: 0,
+                    hello,
+                };
+                self.callers.insert(caller.hello.caller, caller);
+                true
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, id: Id, number: u64, elements: Vec<u32>, running: bool) {
+        if let Some(Held { hand: Some(hand), .. }) = self.held.get(&(id, number)) {
+            hand.cancel(|element| elements.is_empty() || elements.contains(&element), running);
+            return;
+        }
+        if let Some(caller) = self.callers.get_mut(&id) {
+            // Of what was answered the caller knows now.
+            caller.unreceived.retain(|_, (numbers, _)| numbers.iter().any(|other| *other != number));
+            if number >= caller.hello.floor
+                && (self.held.contains_key(&(id, number)) || !caller.taken.contains(&number))
+            {
+                let unwanted = caller.unwanted.entry(number).or_default();
+                if elements.is_empty() {
+                    unwanted.clear();
+                } else {
+                    unwanted.extend(elements);
+                }
+            }
+        }
+    }
+
+    /// Ends what a caller wanted that is gone.
+    pub(super) fn lose(&mut self, id: Id, is_silent: bool) {
+        if self.callers.remove(&id).is_none() {
+            return;
+        }
+        let keys: Vec<Key> = self.held.keys().filter(|(caller, _)| *caller == id).copied().collect();
+        let tasks = keys.len();
+        for key in keys {
+            if let Some(Held { hand: Some(hand), .. }) = self.held.remove(&key) {
+                hand.cancel(|_| true, true);
+            }
+        }
+        self.claims.retain(|(caller, _), _| *caller != id);
+        if is_silent {
+            tracing::warn!(target: "multiproc::cluster", caller = %id, tasks, "a caller is lost");
+            let link = self.link.clone();
+            tokio::task::spawn_local(async move {
+                let _ = link.purge(&id.to_string()).await;
+                link.discard_all(&id.to_string()).await;
+            });
+        }
+        let callers = &self.callers;
+        self.crews
+            .retain(|key| callers.values().any(|caller| crew::key_of(caller.hello.state.as_ref()) == key));
+    }
+
+    pub(super) fn about(&self) -> About {
+        let workers = self.crews.plain().map(|port| port.workers()).unwrap_or_default();
+        let workers = workers.into_iter().map(|worker| AboutWorker {
+            id: worker.id,
+            name: worker.name,
+            is_ready: worker.is_ready,
+            has: worker.has as u32,
+            done: worker.done,
+            idle: worker.idle,
+            age: worker.age,
+        });
+        About {
+            host: self.host.clone(),
+            process: std::process::id(),
+            restarts: self.crews.restarts(),
+            is_leaving: self.is_leaving,
+            workers: workers.collect(),
+        }
+    }
+
+    pub(super) async fn beat_to(&mut self, id: Id) {
+        let Some(caller) = self.callers.get(&id) else { return };
+        self.beat += 1;
+        let held = self.held.keys().filter(|(caller, _)| *caller == id).map(|(_, number)| *number);
+        let unreceived = caller.unreceived.values().flat_map(|(numbers, _)| numbers.iter().copied());
+        let holds: BTreeSet<u64> = held.chain(unreceived).collect();
+        let message = ToCaller::Beat {
+            agent: self.id,
+            beat: self.beat,
+            about: self.about(),
+            holds: holds.into_iter().collect(),
+            answers: caller.answers,
+        };
+        self.say(id, &message).await;
+    }
+
+    pub(super) async fn beat_to_all(&mut self) {
+        let ids: Vec<Id> = self.callers.keys().copied().collect();
+        for id in ids {
+            self.beat_to(id).await;
+        }
+    }
+}

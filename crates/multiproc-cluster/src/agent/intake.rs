@@ -1,0 +1,258 @@
+//! From the stream to the pool of this host.
+
+use super::actor::{Actor, Claim, Held, Note, PATIENCE, SHORT};
+use super::teller::{Key, Teller};
+use crate::seal::Sort;
+use crate::wire::{Body, Elements, Id, Task, ToCaller};
+use async_nats::{Message, StatusCode};
+use multiproc_core::codec;
+use multiproc_pool::TaskError;
+use multiproc_pool::backend::{Order, Told};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// How often a claim that is not answered is repeated.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Parts of where a message is to be acknowledged: how often it was delivered, and its place in the stream.
+fn delivery(reply: &str) -> Option<(u64, u64)> {
+    let tokens: Vec<&str> = reply.split('.').collect();
+    // Newer servers name a domain and an account in between.
+    let from = match tokens.len() {
+        9 => 4,
+        11.. => 6,
+        _ => return None,
+    };
+    Some((tokens.get(from)?.parse().ok()?, tokens.get(from + 1)?.parse().ok()?))
+}
+
+impl Actor {
+    /// Sees that there is a stream; until it is, nothing is pulled, and all that comes is asked about.
+    pub(super) fn prepare(&mut self) {
+        self.mark = None;
+        self.pulls.clear();
+        let (link, notes) = (self.link.clone(), self.notes.clone());
+        tokio::task::spawn_local(async move {
+            loop {
+                match link.prepare().await {
+                    Ok(mark) => {
+                        let _ = notes.send(Note::Prepared { mark });
+                        return;
+                    }
+                    Err(error) => {
+                        if notes.is_closed() {
+                            return;
+                        }
+                        tracing::info!(target: "multiproc::cluster", %error, "the stream of tasks cannot be used yet");
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Asks for as many tasks as there is room for.
+    pub(super) async fn pull(&mut self, now: Instant) {
+        if self.mark.is_none() || self.is_leaving {
+            return;
+        }
+        if self.pulls.expire(now) {
+            self.prepare();
+            return;
+        }
+        let depth = if self.pace.is_some_and(|pace| pace < SHORT) { 2 } else { 1 };
+        let room = self.crews.workers * depth;
+        let free = room.saturating_sub(self.held.len() + self.claims.len() + self.pulls.outstanding());
+        if free == 0 {
+            return;
+        }
+        let lasts = self.link.settings.lease.max(Duration::from_secs(1));
+        let number = self.pulls.begin(free, lasts, now);
+        let request = format!("{{\"batch\":{free},\"expires\":{}}}", lasts.as_nanos());
+        let inbox = format!("{}.{number}", self.link.names.pulled(&self.name));
+        let asked = self.link.client.publish_with_reply(self.link.names.pull(), inbox, request.into()).await;
+        if asked.is_err() {
+            self.pulls.ended(number);
+        }
+    }
+
+    /// A task, or the end of a pull.
+    pub(super) async fn pulled(&mut self, message: Message) {
+        let delivered = message.reply.as_ref().and_then(|reply| delivery(reply));
+        let (Some((delivered, place)), Some(reply)) = (delivered, message.reply.as_ref()) else {
+            let number = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
+            self.pulls.ended(number.unwrap_or_default());
+            let is_usual = matches!(message.status, Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT));
+            if !is_usual && self.mark.is_some() {
+                tracing::info!(target: "multiproc::cluster", status = ?message.status, "the stream of tasks is gone");
+                self.prepare();
+            }
+            return;
+        };
+        self.pulls.came();
+        let Some(task) = self.link.seal.open::<Task>(Sort::Task, &message.payload) else {
+            self.acknowledge(reply.to_string()).await;
+            return;
+        };
+        let key = (task.caller, task.number);
+        let mut is_sure = delivered == 1 && self.mark.is_some_and(|mark| place > mark);
+        match self.callers.get_mut(&task.caller) {
+            Some(caller) => {
+                caller.rise(task.floor);
+                if task.number < caller.hello.floor || caller.taken.contains(&task.number) {
+                    self.acknowledge(reply.to_string()).await;
+                    return;
+                }
+            }
+            None => is_sure = false,
+        }
+        if is_sure {
+            self.take(task, reply.to_string()).await;
+        } else {
+            let now = Instant::now();
+            let claim = Claim { task, reply: reply.to_string(), delivered, since: now, asked: now };
+            self.ask(&claim).await;
+            self.claims.insert(key, claim);
+        }
+    }
+
+    pub(super) async fn acknowledge(&self, reply: String) {
+        let _ = self.link.client.publish(reply, "+ACK".into()).await;
+    }
+
+    pub(super) async fn ask(&self, claim: &Claim) {
+        let Task { caller, number, turn, .. } = claim.task;
+        let message = ToCaller::Claim { agent: self.id, number, turn, delivered: claim.delivered };
+        self.say(caller, &message).await;
+    }
+
+    pub(super) async fn say(&self, caller: Id, message: &ToCaller) {
+        self.link.send(self.link.names.caller(&caller.to_string()), Sort::ToCaller, message).await;
+    }
+
+    /// Takes a task out of the stream, and begins it.
+    pub(super) async fn take(&mut self, task: Task, reply: String) {
+        let key = (task.caller, task.number);
+        let Some(caller) = self.callers.get_mut(&task.caller) else { return };
+        caller.taken.insert(task.number);
+        // First the caller has to know; then the stream need not remember it.
+        self.say(task.caller, &ToCaller::Took { agent: self.id, number: task.number }).await;
+        self.acknowledge(reply).await;
+        let now = Instant::now();
+        let held = Held {
+            hand: None,
+            count: 0,
+            told: 0,
+            since: now,
+            look_at: now + PATIENCE,
+            is_returning: Arc::new(AtomicBool::new(false)),
+        };
+        self.held.insert(key, held);
+        match task.body {
+            Body::Inline(bytes) => self.begin(key, Ok(bytes)),
+            stored @ Body::Stored(_) => {
+                let (link, notes) = (self.link.clone(), self.notes.clone());
+                tokio::task::spawn_local(async move {
+                    let bytes = link.fetch(stored).await.map_err(|error| error.to_string());
+                    let _ = notes.send(Note::Fetched { key, bytes });
+                });
+            }
+        }
+    }
+
+    /// Hands a task to the pool.
+    pub(super) fn begin(&mut self, key: Key, bytes: Result<Vec<u8>, String>) {
+        let Some(held) = self.held.get_mut(&key) else { return };
+        let Some(caller) = self.callers.get_mut(&key.0) else {
+            self.held.remove(&key);
+            return;
+        };
+        let decoded = bytes.and_then(|bytes| {
+            codec::decode::<Elements>(&bytes, Vec::new()).map_err(|error| error.to_string())
+        });
+        let elements = match decoded {
+            Ok(elements) => elements,
+            Err(why) => {
+                // How many there are nobody can tell: the caller ends them all when nobody has them.
+                tracing::error!(target: "multiproc::cluster", why, "the arguments of a task did not arrive");
+                self.held.remove(&key);
+                return;
+            }
+        };
+        held.count = elements.lens.len() as u32;
+        let said = self.said.clone();
+        let told = Arc::new(Teller { key, said, is_returning: Arc::clone(&held.is_returning) });
+        let unwanted = caller.unwanted.remove(&key.1);
+        let is_unwanted = |element: &u32| {
+            unwanted.as_ref().is_some_and(|unwanted| unwanted.is_empty() || unwanted.contains(element))
+        };
+        if (0..held.count).all(|element| is_unwanted(&element)) {
+            (0..held.count).for_each(|element| {
+                told.failed(element, TaskError::Cancelled);
+            });
+            return;
+        }
+        let state = caller.hello.state.as_ref().filter(|_| elements.init != 0);
+        let port = match self.crews.get(state) {
+            Ok(port) => port,
+            Err(error) => {
+                for element in 0..held.count {
+                    let message = format!("its workers cannot be started on {}: {error}", self.host);
+                    told.failed(element, TaskError::NoWorker { message });
+                }
+                return;
+            }
+        };
+        let mut end = 0;
+        let ends = elements.lens.iter().map(|len| {
+            end += *len as usize;
+            end
+        });
+        let order = Order {
+            runner: elements.runner,
+            function: elements.function,
+            framed: elements.framed,
+            ends: ends.collect(),
+            arguments: elements.arguments,
+            timeout: elements.timeout,
+            grace: elements.grace,
+            retries: 0,
+        };
+        let hand = port.hand_in(order, told);
+        if unwanted.is_some() {
+            hand.cancel(|element| is_unwanted(&element), true);
+        }
+        held.hand = Some(hand);
+    }
+
+    pub(super) async fn look_at_claims(&mut self, now: Instant) {
+        let lease = self.link.settings.lease;
+        let stale = self.claims.extract_if(.., |_, claim| now - claim.since > lease);
+        let stale: Vec<String> = stale.map(|(_, claim)| claim.reply).collect();
+        for reply in stale {
+            // Whoever wanted it does not answer.
+            self.acknowledge(reply).await;
+        }
+        let due: Vec<Key> =
+            self.claims.iter().filter(|(_, claim)| now - claim.asked >= AGAIN).map(|(key, _)| *key).collect();
+        for key in due {
+            let Some(mut claim) = self.claims.remove(&key) else { continue };
+            claim.asked = now;
+            self.ask(&claim).await;
+            self.claims.insert(key, claim);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn deliveries_of_old_and_new_servers() {
+        use super::delivery;
+        assert_eq!(delivery("$JS.ACK.stream.agents.2.17.5.1700000000.0"), Some((2, 17)));
+        assert_eq!(delivery("$JS.ACK.hub.account.stream.agents.3.18.5.1700000000.0"), Some((3, 18)));
+        assert_eq!(delivery("$JS.ACK.hub.account.stream.agents.3.18.5.1700000000.0.token"), Some((3, 18)));
+        assert_eq!(delivery("_INBOX.x"), None);
+    }
+}
