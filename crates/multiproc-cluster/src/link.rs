@@ -215,8 +215,7 @@ impl Link {
         if bytes.len() <= INLINE {
             return Ok(Body::Inline(bytes));
         }
-        let sealed = self.seal.seal_bytes(Sort::Blob, &bytes);
-        drop(bytes);
+        let sealed = self.seal.seal_long(Sort::Blob, bytes).await;
         let bucket = self.bucket().await?;
         let put = bucket.put(name.as_str(), &mut sealed.as_slice()).await;
         let info = match put {
@@ -251,8 +250,8 @@ impl Link {
         let mut sealed = Vec::with_capacity(object.info().size);
         let read = object.read_to_end(&mut sealed).await;
         read.map_err(|e| engine("read a long message from the object store", e))?;
-        match self.seal.open_bytes(Sort::Blob, &sealed) {
-            Some(bytes) => Ok(bytes.to_vec()),
+        match self.seal.open_long(Sort::Blob, sealed).await {
+            Some(bytes) => Ok(bytes),
             None => {
                 let why = "it does not bear the pool's seal".to_owned();
                 Err(Kind::Engine { what: "take a long message from the object store", why }.into())

@@ -6,7 +6,11 @@ use crate::settings::Settings;
 use std::future::Future;
 use std::pin::Pin;
 use std::thread;
+use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// How long the last words may take.
+const FLUSH: Duration = Duration::from_secs(1);
 
 type Job = Box<dyn FnOnce(Link) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
@@ -86,5 +90,7 @@ async fn serve(link: Link, mut inbox: mpsc::UnboundedReceiver<Job>) {
         begun.spawn_local(job(link.clone()));
     }
     while begun.join_next().await.is_some() {}
-    let _ = link.client.flush().await;
+    if link.client.connection_state() == async_nats::connection::State::Connected {
+        let _ = tokio::time::timeout(FLUSH, link.client.flush()).await;
+    }
 }

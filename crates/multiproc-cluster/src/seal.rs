@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
 const LEN: usize = 32;
+/// How much of something long is sealed before others have their turn.
+const PIECE: usize = 256 << 10;
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,18 +58,37 @@ impl Seal {
     pub(crate) fn seal<T: Serialize>(&self, sort: Sort, value: &T) -> Vec<u8> {
         // What we send ourselves are plain structs, which encode.
         let body = codec::encode(value).map(|encoded| encoded.bytes).unwrap_or_default();
-        self.seal_bytes(sort, &body)
-    }
-
-    pub(crate) fn seal_bytes(&self, sort: Sort, body: &[u8]) -> Vec<u8> {
         let mut message = Vec::with_capacity(LEN + body.len());
         message.extend([0; LEN]);
-        message.extend_from_slice(body);
+        message.extend_from_slice(&body);
         self.close(sort, message)
     }
 
+    /// Seals something long, behind it: others get their turn meanwhile.
+    pub(crate) async fn seal_long(&self, sort: Sort, mut body: Vec<u8>) -> Vec<u8> {
+        let mac = self.mac_long(sort, &body).await.finalize().into_bytes();
+        body.extend_from_slice(&mac);
+        body
+    }
+
+    /// Takes the seal off something long; `None` if it does not bear it.
+    pub(crate) async fn open_long(&self, sort: Sort, mut message: Vec<u8>) -> Option<Vec<u8>> {
+        let seal = message.split_off(message.len().checked_sub(LEN)?);
+        self.mac_long(sort, &message).await.verify_slice(&seal).ok()?;
+        Some(message)
+    }
+
+    async fn mac_long(&self, sort: Sort, body: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.mac(sort, &[]);
+        for piece in body.chunks(PIECE) {
+            mac.update(piece);
+            tokio::task::yield_now().await;
+        }
+        mac
+    }
+
     /// Gives what is under a seal, if that is whole.
-    pub(crate) fn open_bytes<'a>(&self, sort: Sort, message: &'a [u8]) -> Option<&'a [u8]> {
+    fn open_bytes<'a>(&self, sort: Sort, message: &'a [u8]) -> Option<&'a [u8]> {
         let (seal, body) = message.split_at_checked(LEN)?;
         self.mac(sort, body).verify_slice(seal).ok()?;
         Some(body)

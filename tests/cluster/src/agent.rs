@@ -1,5 +1,5 @@
 use crate::KEY;
-use multiproc::cluster::{AgentOptions, serve};
+use multiproc::cluster::{AgentOptions, Storage, serve};
 use multiproc::{Pool, Process};
 use multiproc_core::sys::process::{open_pidfd, send_signal};
 use std::thread;
@@ -17,9 +17,16 @@ pub struct Agent {
 impl Agent {
     /// Starts one.
     pub fn start(url: &str, workers: usize) -> Agent {
+        Agent::start_with(url, workers, Storage::Memory)
+    }
+
+    /// Starts one that has the server keep tasks so.
+    pub fn start_with(url: &str, workers: usize, storage: Storage) -> Agent {
         let process = Process::builder().name("agent").daemon(true);
-        let process = process.spawn((url.to_owned(), workers), |(url, workers)| {
-            let options = AgentOptions::new().workers(workers).key(KEY).lease(LEASE);
+        let is_file = storage == Storage::File;
+        let process = process.spawn((url.to_owned(), workers, is_file), |(url, workers, is_file)| {
+            let storage = if is_file { Storage::File } else { Storage::Memory };
+            let options = AgentOptions::new().workers(workers).key(KEY).lease(LEASE).storage(storage);
             serve(&url, options).unwrap();
         });
         Agent { process: process.unwrap() }

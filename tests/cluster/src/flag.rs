@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -13,14 +13,21 @@ pub struct Flag(PathBuf);
 impl Flag {
     /// Makes a counter in a folder, at 0.
     pub fn new(folder: &TempDir, name: &str) -> Flag {
-        let path = folder.path().join(name);
-        fs::write(&path, "").unwrap();
-        Flag(path)
+        Flag::at(folder.path().join(name))
     }
 
-    /// Adds one.
-    pub fn raise(&self) {
-        OpenOptions::new().append(true).open(&self.0).unwrap().write_all(b"x").unwrap();
+    /// Adds one; tells how many there were before.
+    pub fn raise(&self) -> u32 {
+        let mut file = OpenOptions::new().append(true).open(&self.0).unwrap();
+        file.write_all(b"x").unwrap();
+        // An append leaves the position behind its own byte, whoever else appends.
+        file.stream_position().unwrap() as u32 - 1
+    }
+
+    /// What counters of one test are called.
+    pub fn at(path: PathBuf) -> Flag {
+        fs::write(&path, "").unwrap();
+        Flag(path)
     }
 
     /// How often it was raised.

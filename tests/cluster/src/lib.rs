@@ -11,13 +11,15 @@
 
 mod agent;
 mod flag;
+mod proxy;
 mod server;
 
 pub use agent::{Agent, LEASE, wait_for_agents};
 pub use flag::Flag;
-pub use server::{Server, Store};
+pub use proxy::Wire;
+pub use server::Server;
 
-use multiproc::cluster::Nats;
+use multiproc::cluster::{Nats, NatsBuilder};
 use multiproc::{Pool, PoolBuilder};
 
 /// The key of all tests.
@@ -28,7 +30,12 @@ pub fn pool_at(url: &str) -> PoolBuilder {
     Pool::builder().backend(nats_at(url))
 }
 
-/// Connects with the tests' key and lease.
+/// Describes a connection with the tests' key and lease.
+pub fn builder_at(url: &str) -> NatsBuilder {
+    Nats::builder(url).key(KEY).lease(LEASE)
+}
+
+/// Connects so.
 pub fn nats_at(url: &str) -> Nats {
-    Nats::builder(url).key(KEY).lease(LEASE).connect().unwrap()
+    builder_at(url).connect().unwrap()
 }

@@ -1,19 +1,9 @@
-use multiproc_core::sys::process::{open_pidfd, send_signal};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// Where the server keeps its streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Store {
-    /// They are gone with it.
-    Memory,
-    /// They are there when it is started again.
-    File,
-}
 
 /// A server of a test's own, which ends with it.
 #[derive(Debug)]
@@ -22,8 +12,6 @@ pub struct Server {
     folder: TempDir,
     port: u16,
     host: String,
-    /// Runs in this network namespace.
-    namespace: Option<String>,
     extra: Vec<String>,
 }
 
@@ -37,23 +25,22 @@ fn program() -> Option<&'static str> {
 impl Server {
     /// Starts one on this machine; `None`, and a line, where it is not installed.
     pub fn start() -> Option<Server> {
-        Server::start_with(None, "127.0.0.1", &[])
+        Server::start_with("127.0.0.1", &[])
     }
 
-    /// Starts one in a network namespace, with more arguments.
-    pub fn start_with(namespace: Option<&str>, host: &str, extra: &[&str]) -> Option<Server> {
+    /// Starts one that listens at this address, with more arguments.
+    pub fn start_with(host: &str, extra: &[&str]) -> Option<Server> {
         if program().is_none() {
             eprintln!("skipped: nats-server is not installed (Debian: apt-get install nats-server)");
             return None;
         }
-        // Free a moment ago; in a namespace any is.
+        // Free a moment ago.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut server = Server {
             child: None,
             folder: tempfile::tempdir().unwrap(),
             port,
             host: host.to_owned(),
-            namespace: namespace.map(str::to_owned),
             extra: extra.iter().map(|one| (*one).to_owned()).collect(),
         };
         server.restart();
@@ -67,14 +54,7 @@ impl Server {
 
     /// Starts it again, at the same address and with what it has kept.
     pub fn restart(&mut self) {
-        let mut command = match &self.namespace {
-            Some(namespace) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace]).arg(program().unwrap());
-                command
-            }
-            None => Command::new(program().unwrap()),
-        };
+        let mut command = Command::new(program().unwrap());
         command.args(["-js", "-a", &self.host, "-p", &self.port.to_string(), "-sd"]);
         command.arg(self.folder.path()).args(&self.extra);
         command.stdout(Stdio::null()).stderr(Stdio::piped()).stdin(Stdio::null());
@@ -95,11 +75,15 @@ impl Server {
         }
     }
 
-    /// Stops it, or lets it go on.
-    pub fn signal(&self, signal: i32) {
-        if let Some(child) = &self.child {
-            send_signal(open_pidfd(child.id()).unwrap(), signal).unwrap();
-        }
+    /// Publishes something, as any client without a library could.
+    pub fn publish(&self, subject: &str, body: &str) {
+        let mut stream = TcpStream::connect((self.host.as_str(), self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let text =
+            format!("CONNECT {{\"verbose\":false}}\r\nPUB {subject} {}\r\n{body}\r\nPING\r\n", body.len());
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+        lines.find(|line| line == "PONG").unwrap();
     }
 
     /// Asks the server something, as any client without a library could: the reply to one request.

@@ -51,8 +51,8 @@ fn each_once() {
 fn nothing_and_anything() {
     with_workers(|| {
         each(2, |pool| {
-            assert_eq!(pool.map(Vec::<u8>::new(), |n| n).unwrap(), []);
-            assert_eq!(pool.map_async(Vec::<u8>::new(), |n| n).get().unwrap(), []);
+            assert_eq!(pool.map(Vec::<u8>::new(), |n| n).unwrap(), [0u8; 0]);
+            assert_eq!(pool.map_async(Vec::<u8>::new(), |n| n).get().unwrap(), [0u8; 0]);
             assert_eq!(pool.imap(Vec::<u8>::new(), |n| n).count(), 0);
             assert_eq!(pool.imap_unordered(Vec::<u8>::new(), |n| n).count(), 0);
             assert_eq!(pool.map(vec![(); 1000], |()| ()).unwrap().len(), 1000);
@@ -183,7 +183,7 @@ fn queued_tasks_that_are_cancelled_never_run() {
             let busy: Vec<_> = (0..2).map(|_| pool.apply_async((begun.clone(), go.clone()), wait)).collect();
             wait_for(&begun, 2);
             let queued: Vec<_> =
-                (0..20).map(|_| pool.apply_async(runs.clone(), |runs| raise(&runs))).collect();
+                (0..20).map(|_| pool.apply_async(runs.clone(), |runs| _ = raise(&runs))).collect();
             assert!(queued.iter().step_by(2).all(|task| task.cancel()));
             assert!(!queued[0].cancel(), "it was cancelled before");
             raise(&go);

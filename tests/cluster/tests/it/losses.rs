@@ -1,0 +1,206 @@
+use crate::uses::crew;
+use crate::{Flag, block, flag, spin, with_workers};
+use multiproc::{Cause, Process, TaskError, TaskOptions};
+use multiproc_cluster_tests::{Agent, LEASE, Server, Wire, pool_at, wait_for_agents};
+use multiproc_tests::eventually;
+use std::time::{Duration, Instant};
+
+const SIGSTOP: i32 = 19;
+const SIGCONT: i32 = 18;
+
+/// What a lost host's tasks take to run elsewhere: the lease, and a second.
+const SOON: Duration = LEASE.saturating_add(Duration::from_secs(1));
+
+fn is_host_loss(error: &TaskError) -> bool {
+    matches!(error, TaskError::WorkerDied { status } if status.cause() == Cause::HostLost)
+}
+
+/// Waits for a flag once; then is quick.
+fn first_waits((begun, go): (Flag, Flag)) -> u32 {
+    let before = begun.raise();
+    if before == 0 {
+        go.wait_for(1);
+    }
+    before
+}
+
+#[test]
+fn a_killed_agents_tasks_err_or_run_elsewhere_within_the_lease() {
+    with_workers(|| {
+        let Some((_server, mut agents, pool)) = crew(1) else { return };
+        for is_safe in [false, true] {
+            let (begun, go) = (flag(), flag());
+            let options = TaskOptions::new().retries(if is_safe { 1 } else { 0 });
+            let task = pool.with(options).apply_async((begun.clone(), go.clone()), first_waits);
+            begun.wait_for(1);
+            agents.pop().unwrap().kill();
+            let killed = Instant::now();
+            agents.push(Agent::start(&_server.url(), 1));
+            match task.get() {
+                Ok(before) => assert!(is_safe && before == 1),
+                Err(error) => assert!(!is_safe && is_host_loss(&error), "{error}"),
+            }
+            let took = killed.elapsed();
+            println!("figures: told or run elsewhere {took:?} after the kill, the lease is {LEASE:?}");
+            assert!(took < SOON + Duration::from_secs(3), "{took:?}, on a busy machine");
+            assert_eq!(begun.count(), if is_safe { 2 } else { 1 });
+            wait_for_agents(&pool, 1);
+        }
+        drop((pool, agents));
+    });
+}
+
+#[test]
+fn a_server_that_is_killed_costs_time_and_no_task() {
+    with_workers(|| {
+        for storage in [multiproc::cluster::Storage::Memory, multiproc::cluster::Storage::File] {
+            let Some(mut server) = Server::start() else { return };
+            let agents = [1, 2].map(|_| Agent::start_with(&server.url(), 1, storage));
+            let nats = multiproc_cluster_tests::builder_at(&server.url()).storage(storage).connect().unwrap();
+            let pool = multiproc::Pool::builder().backend(nats).build().unwrap();
+            wait_for_agents(&pool, 2);
+            let runs = flag();
+            let slow = |(n, runs): (u32, Flag)| {
+                spin(Duration::from_millis(4));
+                runs.raise();
+                n
+            };
+            let rounds = crate::times(4).min(40);
+            let total = 100 * rounds;
+            let results: Vec<_> = (0..total).map(|n| pool.apply_async((n, runs.clone()), slow)).collect();
+            for round in 0..rounds {
+                runs.wait_for(60 * round + 10);
+                server.kill();
+                server.restart();
+            }
+            for (result, n) in results.into_iter().zip(0..) {
+                assert_eq!(result.get(), Ok(n), "{storage:?}");
+            }
+            assert_eq!(runs.count(), total, "{storage:?}: each ran once");
+            pool.join();
+            server.wait_until_empty(Duration::from_secs(10));
+            drop(agents);
+        }
+    });
+}
+
+#[test]
+fn an_agent_that_is_stopped_past_its_lease_disturbs_nobody() {
+    with_workers(|| {
+        let Some((server, agents, pool)) = crew(1) else { return };
+        let (begun, go) = (flag(), flag());
+        let once = pool.apply_async((begun.clone(), go.clone()), first_waits);
+        begun.wait_for(1);
+        agents[0].signal(SIGSTOP);
+        assert!(is_host_loss(&once.get().unwrap_err()));
+        // Its worker goes on, and is told to end when the agent does.
+        let other = Agent::start(&server.url(), 1);
+        wait_for_agents(&pool, 1);
+        assert_eq!(pool.map(0..500u32, |n| n + 1).unwrap().len(), 500);
+        agents[0].signal(SIGCONT);
+        wait_for_agents(&pool, 2);
+        let runs = flag();
+        let many = pool.map((0..500u32).map(|n| (n, runs.clone())), |(n, runs): (u32, Flag)| {
+            runs.raise();
+            n
+        });
+        assert!(many.unwrap().into_iter().eq(0..500));
+        assert_eq!((runs.count(), begun.count()), (500, 1));
+        drop((pool, agents, other));
+    });
+}
+
+#[test]
+fn partitions_shorter_and_longer_than_the_lease() {
+    with_workers(|| {
+        let Some(server) = Server::start() else { return };
+        let wire = Wire::to(&server.url());
+        let agent = Agent::start(&wire.url(), 1);
+        let pool = pool_at(&server.url()).build().unwrap();
+        wait_for_agents(&pool, 1);
+        // A short one is only a pause.
+        let (begun, go) = (flag(), flag());
+        let task = pool.apply_async((begun.clone(), go.clone()), first_waits);
+        begun.wait_for(1);
+        wire.cut(true);
+        assert_eq!(task.get_timeout(LEASE / 3), Err(TaskError::NotReady));
+        go.raise();
+        wire.cut(false);
+        assert_eq!(task.get(), Ok(0));
+        // After a long one the task is somebody else's.
+        let (begun, go) = (flag(), flag());
+        let once = pool.apply_async((begun.clone(), go.clone()), first_waits);
+        begun.wait_for(1);
+        wire.cut(true);
+        assert!(is_host_loss(&once.get().unwrap_err()));
+        let other = Agent::start(&server.url(), 1);
+        wait_for_agents(&pool, 1);
+        assert_eq!(pool.apply(7u32, |n| n), Ok(7));
+        wire.cut(false);
+        wait_for_agents(&pool, 2);
+        assert!(pool.map(0..300u32, |n| n).unwrap().into_iter().eq(0..300));
+        assert_eq!(begun.count(), 1);
+        drop((pool, agent, other, wire));
+    });
+}
+
+#[test]
+fn a_slow_link_only_takes_longer() {
+    with_workers(|| {
+        let Some(server) = Server::start() else { return };
+        let wires = [1, 2].map(|_| Wire::to(&server.url()));
+        wires.iter().for_each(|wire| wire.delay(Duration::from_millis(20)));
+        let agents = wires.each_ref().map(|wire| Agent::start(&wire.url(), 1));
+        let pool = pool_at(&wires[0].url()).build().unwrap();
+        wait_for_agents(&pool, 2);
+        assert!(pool.map(0..20_000u32, |n| n).unwrap().into_iter().eq(0..20_000));
+        assert!((0..5).all(|n| pool.apply(n, |n: u32| n) == Ok(n)));
+        drop((pool, agents, wires));
+    });
+}
+
+#[test]
+fn a_callers_tasks_end_with_it() {
+    with_workers(|| {
+        let Some(server) = Server::start() else { return };
+        let agent = Agent::start(&server.url(), 1);
+        let (begun, url) = (flag(), server.url());
+        let pids = begun.clone();
+        let caller = Process::builder().daemon(true).spawn((url.clone(), begun.clone()), |(url, begun)| {
+            let pool = pool_at(&url).build().unwrap();
+            let tasks: Vec<_> = (0..20).map(|_| pool.apply_async(begun.clone(), block)).collect();
+            drop(tasks);
+            std::thread::park();
+        });
+        let caller = caller.unwrap();
+        pids.wait_for(1);
+        caller.kill().unwrap();
+        // Its worker is free again for others, and nothing of its tasks is left.
+        let pool = pool_at(&server.url()).build().unwrap();
+        assert_eq!(pool.apply(1u32, |n| n), Ok(1));
+        assert_eq!(begun.count(), 1, "those that waited never run");
+        pool.join();
+        server.wait_until_empty(Duration::from_secs(10));
+        drop(agent);
+    });
+}
+
+#[test]
+fn an_agent_that_leaves_ends_what_it_has_begun() {
+    with_workers(|| {
+        let Some((_server, mut agents, pool)) = crew(1) else { return };
+        let (begun, go) = (flag(), flag());
+        let task = pool.apply_async((begun.clone(), go.clone()), first_waits);
+        let queued = pool.apply_async(5u32, |n| n);
+        begun.wait_for(1);
+        agents[0].signal(15);
+        eventually(Duration::from_secs(10), "it takes no more", || pool.stats().under_way <= 1);
+        go.raise();
+        assert_eq!(task.get(), Ok(0));
+        assert_eq!(agents.pop().unwrap().leave(), Some(0));
+        assert_eq!(queued.get_timeout(Duration::from_millis(50)), Err(TaskError::NotReady));
+        agents.push(Agent::start(&_server.url(), 1));
+        assert_eq!(queued.get(), Ok(5));
+        drop((pool, agents));
+    });
+}
