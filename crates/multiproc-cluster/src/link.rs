@@ -94,7 +94,7 @@ impl Link {
             if is_denied { Kind::Denied { url, why } } else { Kind::Unreachable { url, why } }.because(error)
         })?;
         let mut js = jetstream::new(client.clone());
-        js.set_timeout(Duration::from_secs(2));
+        js.set_timeout(Duration::from_secs(5));
         Ok(Link {
             seal: Seal::new(key, &settings.pool, &names.build),
             open_seal: Seal::new(key, &settings.pool, ""),
@@ -142,15 +142,24 @@ impl Link {
     }
 
     /// Takes all tasks of a caller out of the stream.
+    ///
+    /// One by one: a purge by subject has older servers (2.9.10) skip what others put in meanwhile.
     pub(crate) async fn purge(&self, caller: &str) -> Result<(), ClusterError> {
-        let stream = self.js.get_stream_no_info(&self.names.stream).await;
-        let stream = stream.map_err(|e| engine("find the stream of tasks", e))?;
-        stream
-            .purge()
-            .filter(self.names.task(caller))
-            .await
-            .map_err(|e| engine("take tasks out of the stream", e))?;
-        Ok(())
+        let subject = self.names.task(caller);
+        let mut place = 0;
+        loop {
+            let request = format!("{{\"seq\":{},\"next_by_subj\":\"{subject}\"}}", place + 1);
+            let reply = self.client.request(self.names.message(), request.into()).await;
+            let reply = reply.map_err(|e| engine("look for tasks in the stream", e))?;
+            let text = String::from_utf8_lossy(&reply.payload);
+            match number_after(&text, "\"seq\":") {
+                Some(found) if found > place => place = found,
+                _ => return Ok(()),
+            }
+            let request = format!("{{\"seq\":{place}}}");
+            // An agent may have taken it out meanwhile.
+            let _ = self.client.request(self.names.delete(), request.into()).await;
+        }
     }
 
     /// Removes the stream if nothing is in it.
@@ -285,6 +294,14 @@ impl Link {
     }
 }
 
+/// The number behind a word of the server's.
+pub(crate) fn number_after(text: &str, word: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(word)?;
+    let rest = rest.trim_start();
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest.get(..end)?.parse().ok()
+}
+
 /// An object's name as it stands in subjects: in base64 for URLs, padded.
 fn encoded(name: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -302,6 +319,14 @@ fn encoded(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn numbers_in_what_the_server_says() {
+        use super::number_after;
+        assert_eq!(number_after("{\"stream\":\"S\", \"seq\": 17}", "\"seq\":"), Some(17));
+        assert_eq!(number_after("{\"seq\":18", "\"seq\":"), Some(18));
+        assert_eq!(number_after("{\"error\":{\"code\":404}}", "\"seq\":"), None);
+    }
+
     #[test]
     fn base64() {
         for (name, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("a?>~", "YT8-fg==")] {

@@ -92,6 +92,10 @@ impl Names {
         format!("$JS.API.CONSUMER.MSG.NEXT.{}.{CONSUMER}", self.stream)
     }
 
+    pub(crate) fn message(&self) -> String {
+        format!("$JS.API.STREAM.MSG.GET.{}", self.stream)
+    }
+
     pub(crate) fn delete(&self) -> String {
         format!("$JS.API.STREAM.MSG.DELETE.{}", self.stream)
     }

@@ -181,6 +181,10 @@ pub(crate) enum Part {
         first: u32,
         count: u32,
     },
+    /// The task did not arrive: nothing will come of any of its elements.
+    Nothing {
+        message: String,
+    },
 }
 
 impl Part {
@@ -192,6 +196,7 @@ impl Part {
             }
             Part::Failed { element, .. } => *element..element.saturating_add(1),
             Part::GivenBack { first, count } => *first..first.saturating_add(*count),
+            Part::Nothing { .. } => 0..0,
         }
     }
 }

@@ -17,18 +17,19 @@ pub struct Agent {
 impl Agent {
     /// Starts one.
     pub fn start(url: &str, workers: usize) -> Agent {
-        Agent::start_with(url, workers, Storage::Memory)
+        Agent::start_with(url, workers, Storage::Memory, LEASE)
     }
 
-    /// Starts one that has the server keep tasks so.
-    pub fn start_with(url: &str, workers: usize, storage: Storage) -> Agent {
+    /// Starts one that has the server keep tasks so, and with a lease of its own.
+    pub fn start_with(url: &str, workers: usize, storage: Storage, lease: Duration) -> Agent {
         let process = Process::builder().name("agent").daemon(true);
         let is_file = storage == Storage::File;
-        let process = process.spawn((url.to_owned(), workers, is_file), |(url, workers, is_file)| {
-            let storage = if is_file { Storage::File } else { Storage::Memory };
-            let options = AgentOptions::new().workers(workers).key(KEY).lease(LEASE).storage(storage);
-            serve(&url, options).unwrap();
-        });
+        let process =
+            process.spawn((url.to_owned(), workers, is_file, lease), |(url, workers, is_file, lease)| {
+                let storage = if is_file { Storage::File } else { Storage::Memory };
+                let options = AgentOptions::new().workers(workers).key(KEY).lease(lease).storage(storage);
+                serve(&url, options).unwrap();
+            });
         Agent { process: process.unwrap() }
     }
 

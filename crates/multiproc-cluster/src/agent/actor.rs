@@ -7,7 +7,7 @@ use super::signals;
 use super::teller::{Key, Said};
 use crate::error::{ClusterError, Kind};
 use crate::letters;
-use crate::link::Link;
+use crate::link::{Link, number_after};
 use crate::names::CONSUMER;
 use crate::seal::Sort;
 use crate::wire::{Here, Id, Part, Task, ToCaller};
@@ -272,13 +272,8 @@ impl Actor {
             let subject = format!("$JS.API.CONSUMER.INFO.{}.{CONSUMER}", link.names.stream);
             let waiting = match link.client.request(subject, "".into()).await {
                 Ok(reply) => {
-                    let text = String::from_utf8_lossy(&reply.payload).into_owned();
-                    text.split_once("\"num_waiting\":")
-                        .and_then(|(_, rest)| {
-                            let end = rest.find(|c: char| !c.is_ascii_digit())?;
-                            rest.get(..end)?.parse::<u64>().ok()
-                        })
-                        .unwrap_or_default()
+                    let text = String::from_utf8_lossy(&reply.payload);
+                    number_after(&text, "\"num_waiting\":").unwrap_or_default()
                 }
                 Err(_) => 0,
             };

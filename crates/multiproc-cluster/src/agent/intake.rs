@@ -3,7 +3,7 @@
 use super::actor::{Actor, Claim, Held, Note, PATIENCE, SHORT};
 use super::teller::{Key, Teller};
 use crate::seal::Sort;
-use crate::wire::{Body, Elements, Id, Task, ToCaller};
+use crate::wire::{Body, Elements, Id, Part, Task, ToCaller};
 use async_nats::{Message, StatusCode};
 use multiproc_core::codec;
 use multiproc_pool::TaskError;
@@ -174,9 +174,10 @@ impl Actor {
         let elements = match decoded {
             Ok(elements) => elements,
             Err(why) => {
-                // How many there are nobody can tell: the caller ends them all when nobody has them.
                 tracing::error!(target: "multiproc::cluster", why, "the arguments of a task did not arrive");
                 self.held.remove(&key);
+                let message = format!("its arguments did not arrive on {}: {why}", self.host);
+                let _ = self.notes.send(Note::Stored { key, part: Part::Nothing { message } });
                 return;
             }
         };

@@ -5,7 +5,7 @@ use super::agents::Agent;
 use super::ledger::Ledger;
 use super::roll::Roll;
 use crate::letters;
-use crate::link::Link;
+use crate::link::{Link, number_after};
 use crate::seal::Sort;
 use crate::wire::{Answer, Body, Ended, Hello, Id, Part, State, Task, ToAgents, ToCaller};
 use futures_util::StreamExt;
@@ -230,11 +230,7 @@ impl Actor {
         let mut number = || tokens.next().and_then(|token| token.parse::<u64>().ok());
         let (Some(turn), Some(number)) = (number(), number()) else { return };
         let text = String::from_utf8_lossy(&message.payload);
-        let digits = text.split_once("\"seq\":").map(|(_, rest)| rest.trim_start());
-        let place = digits.and_then(|rest| {
-            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-            rest.get(..end)?.parse::<u64>().ok()
-        });
+        let place = number_after(&text, "\"seq\":");
         let Some(entry) = self.ledger.get(number).filter(|entry| u64::from(entry.turn) == turn) else {
             return;
         };
@@ -398,6 +394,10 @@ impl Actor {
 
     fn answered(&mut self, agent: Id, serial: u64, answers: Vec<Answer>) {
         for Answer { number, part } in answers {
+            if let Part::Nothing { message } = part {
+                self.end(number, &Ended::NoWorker { message });
+                continue;
+            }
             let body = self.ledger.tell(Some(agent), number, part, &mut self.events);
             self.discard(body);
         }
@@ -422,7 +422,9 @@ impl Actor {
             self.agents.values_mut().for_each(|agent| agent.heard = now);
             return;
         }
-        let (hello, asks) = (self.hello(), self.asks);
+        // Of a roll call that is being prepared nobody may hear yet.
+        let asks = if self.roll.as_ref().is_some_and(|roll| !roll.is_asked()) { 0 } else { self.asks };
+        let hello = self.hello();
         self.say(None, &ToAgents::Beat { hello, asks }).await;
         let lease = self.link.settings.lease;
         let silent: Vec<Id> = self

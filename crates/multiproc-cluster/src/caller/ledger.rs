@@ -1,7 +1,7 @@
 //! What a caller has out, who has it, and what has been told of it.
 //!
 //! It knows no connection and no clock but what it is told. Whatever comes in whatever order and however often: of each
-//! element the pool hears once, and of the elements of one envelope in their order.
+//! element the pool hears once.
 
 use crate::wire::{Body, Ended, Id, Part};
 use multiproc_pool::backend::{EnvelopeId, Event, Results};
@@ -12,10 +12,9 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Entry {
     count: u32,
-    /// The first element of which nothing was told.
-    next: u32,
-    /// What came of elements behind that.
-    waiting: BTreeMap<u32, Part>,
+    /// How many elements were told of, and which: from where to where.
+    told: u32,
+    known: BTreeMap<u32, u32>,
     /// The agent that has it.
     pub(crate) holder: Option<Id>,
     /// How often it was put into the stream, when that was last, and its place there.
@@ -31,10 +30,10 @@ impl Entry {
     /// Elements of which nothing has come.
     pub(crate) fn missing(&self) -> Vec<u32> {
         let mut missing = Vec::new();
-        let mut at = self.next;
-        for part in self.waiting.values() {
-            missing.extend(at..part.range().start);
-            at = part.range().end;
+        let mut at = 0;
+        for (first, end) in &self.known {
+            missing.extend(at..*first);
+            at = *end;
         }
         missing.extend(at..self.count);
         missing
@@ -53,8 +52,8 @@ impl Ledger {
         self.top = self.top.max(number + 1);
         let entry = Entry {
             count,
-            next: 0,
-            waiting: BTreeMap::new(),
+            told: 0,
+            known: BTreeMap::new(),
             holder: None,
             turn: 0,
             since: now,
@@ -102,22 +101,17 @@ impl Ledger {
             }
         }
         let range = part.range();
-        if range.is_empty() || range.end > entry.count || range.start < entry.next {
-            return None;
-        }
-        let before = entry.waiting.range(..=range.start).next_back();
-        let behind = entry.waiting.range(range.start..).next();
-        let is_known = before.is_some_and(|(_, part)| part.range().end > range.start)
+        let before = entry.known.range(..=range.start).next_back();
+        let behind = entry.known.range(range.start..).next();
+        let is_known = before.is_some_and(|(_, end)| *end > range.start)
             || behind.is_some_and(|(first, _)| *first < range.end);
-        if is_known {
+        if range.is_empty() || range.end > entry.count || is_known {
             return None;
         }
-        entry.waiting.insert(range.start, part);
-        while let Some(part) = entry.waiting.remove(&entry.next) {
-            entry.next = part.range().end;
-            events.push(event(EnvelopeId(number), part));
-        }
-        if entry.next < entry.count {
+        entry.known.insert(range.start, range.end);
+        entry.told += range.end - range.start;
+        events.push(event(EnvelopeId(number), part));
+        if entry.told < entry.count {
             return None;
         }
         self.entries.remove(&number).map(|entry| entry.body)
@@ -145,6 +139,8 @@ fn event(id: EnvelopeId, part: Part) -> Event {
         }
         Part::Failed { element, error } => Event::Failed { id, element, failure: error.into() },
         Part::GivenBack { first, count } => Event::GivenBack { id, first, count },
+        // It has no elements, and is not told by this way.
+        Part::Nothing { .. } => Event::Changed,
     }
 }
 
@@ -175,30 +171,26 @@ mod tests {
     }
 
     #[test]
-    fn each_element_once_and_in_order() {
+    fn each_element_once_whatever_comes() {
         let (mut ledger, mut events, agent) = (ledger(10), Vec::new(), Some(Id::random().unwrap()));
         assert_eq!(ledger.tell(agent, 5, results(4, 2, 0), &mut events), None);
         assert_eq!(ledger.tell(agent, 5, results(4, 2, 0), &mut events), None);
-        assert!(events.is_empty());
         ledger.tell(agent, 5, results(0, 3, 0), &mut events);
         ledger.tell(agent, 5, results(0, 3, 0), &mut events);
-        assert_eq!(heard(&mut events), [(0, 3)]);
         // The first three were told: this is the fourth.
         ledger.tell(agent, 5, results(0, 4, 3), &mut events);
-        assert_eq!(heard(&mut events), [(3, 1), (4, 2)]);
+        assert_eq!(heard(&mut events), [(4, 2), (0, 3), (3, 1)]);
         // What overlaps, is beyond the end or of another envelope is nothing.
-        for part in [results(5, 2, 0), results(8, 3, 0), results(6, 0, 0)] {
+        for part in [results(5, 2, 0), results(2, 3, 0), results(8, 3, 0), results(6, 0, 0)] {
             assert_eq!(ledger.tell(agent, 5, part, &mut events), None);
         }
         assert_eq!(ledger.tell(agent, 6, results(6, 1, 0), &mut events), None);
         ledger.tell(agent, 5, Part::Failed { element: 7, error: Ended::TimedOut }, &mut events);
-        ledger.tell(agent, 5, results(6, 2, 0), &mut events);
-        assert!(events.is_empty());
         assert_eq!(ledger.get(5).unwrap().missing(), [6, 8, 9]);
         let body = ledger.tell(agent, 5, Part::GivenBack { first: 8, count: 2 }, &mut events);
         assert_eq!(body, None);
         assert_eq!(ledger.tell(agent, 5, results(6, 1, 0), &mut events), Some(Body::Inline(vec![1])));
-        assert_eq!(heard(&mut events), [(6, 1), (7, 1), (8, 2)]);
+        assert_eq!(heard(&mut events), [(7, 1), (8, 2), (6, 1)]);
         assert_eq!(ledger.floor(), 6);
     }
 

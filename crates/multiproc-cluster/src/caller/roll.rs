@@ -21,6 +21,11 @@ pub(super) struct Roll {
 }
 
 impl Roll {
+    /// Tells whether the question went out.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// Learns from an answer how far the others are.
     pub(super) fn measure(&self, answers: u64, shared: &Shared) {
         if answers == self.asks

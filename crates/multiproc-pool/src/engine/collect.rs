@@ -36,24 +36,24 @@ impl Engine {
         let Results { id, first, count, known, bytes, fds, nanos } = results;
         let Some(chunk) = self.chunks.get_mut(&id) else { return };
         let new = count - known;
-        chunk.answered += new;
-        let Part { work, from, to } = &chunk.part;
+        let is_over = chunk.note(first + known, first + count);
+        let Part { work, from, .. } = &chunk.part;
         self.paces.learn(work.code.key, new, nanos);
         self.recorder.done(new, nanos, bytes.len(), &work.options);
         let given = Given { first: work.base + u64::from(from + first), count, known, bytes, fds, nanos };
         work.sink.results(given, after);
-        if chunk.answered >= to - from {
+        if is_over {
             self.chunks.remove(&id);
         }
     }
 
     fn failed(&mut self, id: EnvelopeId, element: u32, failure: Failure, after: &mut After) {
         let Some(chunk) = self.chunks.get_mut(&id) else { return };
-        chunk.answered = element + 1;
-        let Part { work, from, to } = &chunk.part;
+        let is_over = chunk.note(element, element + 1);
+        let Part { work, from, .. } = &chunk.part;
         let work = Arc::clone(work);
         let (number, element) = (work.base + u64::from(from + element), from + element);
-        if chunk.answered >= to - from {
+        if is_over {
             self.chunks.remove(&id);
         }
         let log = |what: &str, why: &str| tracing::error!(target: "multiproc::pool", why, "cannot {what} of a task");
@@ -93,14 +93,14 @@ impl Engine {
     fn given_back(&mut self, id: EnvelopeId, first: u32, count: u32, after: &mut After) {
         let Some(chunk) = self.chunks.get_mut(&id) else { return };
         let end = (first + count).min(chunk.part.len());
-        chunk.answered = end;
+        let is_over = chunk.note(first, end);
         if let Some((element, TaskError::Cancelled)) = chunk.ended {
             // It was cancelled as one that runs, and never will.
             chunk.asked.insert(element);
         }
         let asked = chunk.asked.range(first..end).copied().collect::<Vec<u32>>();
-        let Part { work, from, to } = chunk.part.clone();
-        if end >= to - from {
+        let Part { work, from, .. } = chunk.part.clone();
+        if is_over {
             self.chunks.remove(&id);
         }
         let mut until = end;

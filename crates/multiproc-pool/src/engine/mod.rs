@@ -24,7 +24,7 @@ use crate::stats::Recorder;
 use multiproc_shm::Shared;
 use pace::Paces;
 use queue::Queue;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -103,7 +103,7 @@ impl Engine {
     }
 
     pub(crate) fn under_way(&self) -> usize {
-        self.chunks.values().map(|chunk| (chunk.part.len() - chunk.answered) as usize).sum()
+        self.chunks.values().flat_map(Chunk::open).map(|(from, to)| (to - from) as usize).sum()
     }
 
     /// When it is to be worked again though nobody has told anything.
@@ -239,7 +239,7 @@ impl Engine {
                 let at = now + PATIENCE;
                 self.look_at = Some(self.look_at.map_or(at, |before| before.min(at)));
                 let part = Part { work: Arc::clone(&work), from, to: until };
-                self.chunks.insert(id, Chunk { part, answered: 0, ended: None, asked: BTreeSet::new() });
+                self.chunks.insert(id, Chunk::new(part));
                 false
             }
             Err(Refusal::Busy) => {
@@ -376,7 +376,10 @@ impl Engine {
     /// Asks for the end of elements that are out of reach; tells whether there are any that were not asked for before.
     fn ask_back(&mut self, id: EnvelopeId, is_meant: impl Fn(u64) -> bool, running: bool) -> bool {
         let Some(chunk) = self.chunks.get_mut(&id) else { return false };
-        let meant: Vec<u32> = (chunk.answered..chunk.part.len())
+        let open = chunk.open();
+        let meant: Vec<u32> = open
+            .into_iter()
+            .flat_map(|(from, to)| from..to)
             .filter(|element| is_meant(chunk.part.number(*element)) && chunk.asked.insert(*element))
             .collect();
         if !meant.is_empty() {
@@ -407,8 +410,10 @@ impl Engine {
             fail_all(&part, error, after);
         }
         for (_, chunk) in self.chunks.drain() {
-            let Part { work, from, to } = chunk.part;
-            fail_all(&Part { work, from: from + chunk.answered, to }, error, after);
+            for (first, end) in chunk.open() {
+                let Part { work, from, .. } = &chunk.part;
+                fail_all(&Part { work: Arc::clone(work), from: from + first, to: from + end }, error, after);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::TaskError;
 use crate::options::TaskOptions;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -142,6 +142,39 @@ pub(crate) struct Chunk {
     pub(crate) answered: u32,
     /// The element whose time is up, or that is cancelled, and what that is called.
     pub(crate) ended: Option<(u32, TaskError)>,
+    /// What a distant backend told of elements behind those: from where to where.
+    pub(crate) ahead: BTreeMap<u32, u32>,
     /// Elements whose end was asked for where that takes its time.
     pub(crate) asked: BTreeSet<u32>,
+}
+
+impl Chunk {
+    pub(crate) fn new(part: Part) -> Chunk {
+        Chunk { part, answered: 0, ended: None, ahead: BTreeMap::new(), asked: BTreeSet::new() }
+    }
+
+    /// Notes that elements were told of; tells whether those were the last ones.
+    pub(crate) fn note(&mut self, from: u32, to: u32) -> bool {
+        if from > self.answered {
+            self.ahead.insert(from, to);
+        } else {
+            self.answered = self.answered.max(to);
+            while let Some(to) = self.ahead.remove(&self.answered) {
+                self.answered = to;
+            }
+        }
+        self.answered >= self.part.len()
+    }
+
+    /// The elements of which nothing was told: from where to where.
+    pub(crate) fn open(&self) -> Vec<(u32, u32)> {
+        let mut open = Vec::with_capacity(1);
+        let mut from = self.answered;
+        for (first, to) in &self.ahead {
+            open.push((from, *first));
+            from = *to;
+        }
+        open.push((from, self.part.len()));
+        open
+    }
 }

@@ -55,7 +55,7 @@ fn a_server_that_is_killed_costs_time_and_no_task() {
     with_workers(|| {
         for storage in [multiproc::cluster::Storage::Memory, multiproc::cluster::Storage::File] {
             let Some(mut server) = Server::start() else { return };
-            let agents = [1, 2].map(|_| Agent::start_with(&server.url(), 1, storage));
+            let agents = [1, 2].map(|_| Agent::start_with(&server.url(), 1, storage, LEASE));
             let nats = multiproc_cluster_tests::builder_at(&server.url()).storage(storage).connect().unwrap();
             let pool = multiproc::Pool::builder().backend(nats).build().unwrap();
             wait_for_agents(&pool, 2);
