@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Count the instructions of our operations instead, and compare them with what they were.
     #[arg(long, conflicts_with_all = ["quick", "smoke", "report", "rounds"])]
     pub(crate) instructions: bool,
+    /// Kill so many processes of each system instead, amid its work: how often do the others hang, and what is lost?
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "200", conflicts_with = "instructions")]
+    pub(crate) kills: Option<u64>,
     /// Write down what was counted.
     #[arg(long, requires = "instructions")]
     pub(crate) update: bool,

@@ -9,6 +9,7 @@ mod cargo;
 mod ends;
 mod floor;
 mod instructions;
+mod kills;
 mod link;
 mod measure;
 mod operation;
@@ -39,6 +40,8 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     let outcome = if args.instructions {
         instructions::run(args.only.as_deref().unwrap_or(""), args.update, args.json)
+    } else if let Some(kills) = args.kills {
+        kills::run(kills, args.only.as_deref().unwrap_or(""), args.json)
     } else {
         run(&args)
     };

@@ -1,7 +1,7 @@
 //! What this executable does when the benchmarks start it again.
 
 use crate::measure::trivial;
-use crate::{Result, operation, stats};
+use crate::{Result, kills, operation, stats};
 use multiproc_process::{Process, StartMethod};
 use std::hint::black_box;
 use std::io::{BufRead, Write};
@@ -12,6 +12,7 @@ use std::{env, io};
 const NUMBER: &str = "role-number";
 const CALLER: &str = "role-caller";
 const OPERATION: &str = "role-operation";
+const KILLS: &str = "role-kills";
 const PAGE: usize = 4096;
 
 /// Plays the role that the arguments name, if they do.
@@ -25,28 +26,35 @@ pub(crate) fn play() -> Option<ExitCode> {
         }
         OPERATION => {
             let (name, count) = (args.next()?, args.next()?.parse().ok()?);
-            Some(match operation::find(&name).and_then(|operation| operation.run(count)) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("error: {error}");
-                    ExitCode::FAILURE
-                }
-            })
+            Some(ended(operation::find(&name).and_then(|operation| operation.run(count))))
+        }
+        KILLS => {
+            let (kind, argument) = (args.next()?, args.next()?);
+            Some(ended(kills::serve(&kind, &argument)))
         }
         CALLER => {
             let method =
                 if args.next()? == "fork-server" { StartMethod::ForkServer } else { StartMethod::Spawn };
             let mib: usize = args.next()?.parse().ok()?;
-            Some(match serve(method, mib) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("error: {error}");
-                    ExitCode::FAILURE
-                }
-            })
+            Some(ended(serve(method, mib)))
         }
         _ => None,
     }
+}
+
+fn ended(outcome: Result) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The arguments that make this executable start processes to be killed; one more follows.
+pub(crate) fn kills(kind: &str) -> [String; 2] {
+    [KILLS.to_owned(), kind.to_owned()]
 }
 
 /// Makes a command of this executable that prints a number and ends.

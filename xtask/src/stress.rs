@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::metadata::Workspace;
 use crate::shell::{Result, cargo, run_watched};
-use crate::{ci, fuzz, sanitize};
+use crate::{bench, ci, fuzz, sanitize};
 
 /// How much longer than it was told a part may take, and how long one that is told nothing may.
 const GRACE: Duration = Duration::from_secs(30 * 60);
@@ -21,6 +21,9 @@ const BOUNDED_SOAK: u64 = 20;
 /// The same where nobody says how long.
 const SOAK: u64 = 600;
 
+/// What the benchmarks are told to kill and not to measure.
+const KILLS: &str = "--kills";
+
 const USAGE: &str = "\
 usage: cargo xtask stress [--minutes n] [--only part] [--json] [--list] [-- argument...]
 
@@ -28,6 +31,8 @@ usage: cargo xtask stress [--minutes n] [--only part] [--json] [--list] [-- argu
   --only part   the parts whose names contain this
   --json        one object for each part at the end, in the place of the table
   --list        the parts, and what each tries
+  --peers       instead: the same programs over ours, CPython and Boost, a process killed in each; hangs and losses
+                in 1,000 kills; arguments behind -- are the benchmarks' (--kills n, --only queue, --json)
   -- argument   for the stepper: --only scenario, --kills, --list";
 
 /// A way to break something.
@@ -147,12 +152,20 @@ struct Options {
     only: String,
     is_json: bool,
     lists: bool,
+    with_peers: bool,
     rest: Vec<String>,
 }
 
 /// Runs the command.
 pub(crate) fn command(args: &[String]) -> Result {
     let options = options(args)?;
+    if options.with_peers {
+        let mut kills = options.rest;
+        if !kills.iter().any(|argument| argument == KILLS) {
+            kills.push(KILLS.to_owned());
+        }
+        return bench::command(&kills);
+    }
     let chosen: Vec<&Part> = PARTS.iter().filter(|part| part.name.contains(&options.only)).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
@@ -216,6 +229,7 @@ fn options(args: &[String]) -> Result<Options> {
             }
             "--json" => options.is_json = true,
             "--list" => options.lists = true,
+            "--peers" => options.with_peers = true,
             "--" => options.rest = args.by_ref().cloned().collect(),
             other => return Err(format!("`{other}` is unknown\n\n{USAGE}").into()),
         }

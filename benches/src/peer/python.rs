@@ -27,7 +27,7 @@ pub(crate) fn packaged(
 }
 
 /// CPython itself.
-fn interpreter() -> std::result::Result<PathBuf, String> {
+pub(crate) fn interpreter() -> std::result::Result<PathBuf, String> {
     let mut version = Command::new("python3");
     version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
     match version.status() {
