@@ -57,11 +57,10 @@ static BOOTING: AtomicBool = AtomicBool::new(false);
 /// # Examples
 ///
 /// ```
-/// fn main() {
-///     multiproc_process::init(); // first of all, where the feature `hook` is off
-///     let child = multiproc_process::Process::spawn(20, |n| n + 1).unwrap();
-///     assert_eq!(child.join().unwrap(), 21);
-/// }
+/// multiproc_process::init(); // at the top of `main`, where the feature `hook` is off
+/// let child = multiproc_process::Process::spawn(20, |n| n + 1)?;
+/// assert_eq!(child.join()?, 21);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn init() {
     // Relaxed: hook, init and spawn are ordered by being before main, at its top, and in it.
