@@ -1,7 +1,8 @@
 //! Every public type and function of the crates has an example of its own, and every public method is called in one.
 //!
 //! An item is public where `lib.rs` exports it; what is hidden from the documentation is not. It is about the crates
-//! that the facade exports, but for the floor beneath, which is for these crates alone.
+//! that the facade exports, but for the floor beneath, which is for these crates alone. And every page of the guide that
+//! has code is among the facade's doctests, so that it is run.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +10,8 @@ use super::Finding;
 use crate::source::{Source, closing, is_word, words};
 
 const FACADE: &str = "crates/multiproc/src/lib.rs";
+/// The pages whose code is run.
+const GUIDE: &str = "crates/multiproc/src/guide.rs";
 /// What users do not name.
 const FLOOR: &[&str] = &["crates/multiproc-core/", "crates/multiproc-derive/"];
 
@@ -22,7 +25,20 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
         let names = |facade: &Source| words(&facade.code, &ident).next().is_some();
         folder.is_some() && !is_floor && (page.path == FACADE || facade.is_some_and(names))
     };
-    sources.iter().filter(is_exported).flat_map(|page| check_crate(page, sources)).collect()
+    let crates = sources.iter().filter(is_exported).flat_map(|page| check_crate(page, sources));
+    crates.chain(guide(sources)).collect()
+}
+
+/// Finds pages of the guide whose code nobody runs.
+fn guide(sources: &[Source]) -> Vec<Finding> {
+    let list = sources.iter().find(|source| source.path == GUIDE).map_or("", |source| &source.text);
+    let is_page = |source: &&Source| source.path.starts_with("docs/") && source.path.ends_with(".md");
+    let has_code = |source: &&Source| source.text.contains("\n```rust");
+    let is_missing = |source: &&Source| !list.contains(&format!("\"{}\"", source.path));
+    let pages = sources.iter().filter(is_page).filter(has_code).filter(is_missing);
+    pages
+        .map(|page| Finding::new(&page.path, format!("has code that nobody runs: add the page to {GUIDE}")))
+        .collect()
 }
 
 fn check_crate(page: &Source, sources: &[Source]) -> Vec<Finding> {
@@ -197,6 +213,17 @@ mod tests {
     #[test]
     fn what_has_examples_passes() {
         assert_findings(&findings(CODE), &[]);
+    }
+
+    #[test]
+    fn pages_whose_code_is_not_run_are_found() {
+        let page = |path: &str| Source::new(path, "# A\n\n```rust\nf();\n```\n");
+        let list = Source::new(GUIDE, "pages! { \"docs/a.md\" => A }");
+        let text = Source::new("docs/c.md", "# C\n\n```text\n```\n");
+        assert_findings(
+            &check(&[page("docs/a.md"), page("docs/b.md"), text, list]),
+            &["docs/b.md: has code"],
+        );
     }
 
     #[test]
