@@ -108,7 +108,7 @@ pub use error::TaskError;
 pub use options::TaskOptions;
 pub use pool::Pool;
 pub use result::AsyncResult;
-pub use stats::{Histogram, PoolStats, WorkerStats};
+pub use stats::{Histogram, PoolStats, WorkerStats, WorkerTimes};
 pub use stream::Results;
 pub use view::With;
 pub use worker::is_stopping;

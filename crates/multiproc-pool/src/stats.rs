@@ -191,6 +191,33 @@ pub struct WorkerStats {
     pub idle: Duration,
     /// How old it is.
     pub age: Duration,
+    /// What it spent its time on. A worker of another host does not tell.
+    pub times: WorkerTimes,
+}
+
+/// What a worker has spent its time on.
+///
+/// ```
+/// use multiproc_pool::Pool;
+///
+/// let pool = Pool::builder().workers(1).build()?;
+/// pool.map(1..=10u64, |n| n * n).unwrap();
+/// let times = &pool.stats().workers[0].times;
+/// assert_eq!((times.run.count(), times.serialize.count()), (10, 10));
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct WorkerTimes {
+    /// How long its tasks waited, from the hand-in to the hand-over to it.
+    pub wait: Histogram,
+    /// How long they ran, as in [`PoolStats::run`].
+    pub run: Histogram,
+    /// Of that, decoding the arguments; of a task that was sent alone, encoding the result as well. Of tasks that were
+    /// sent together, the average of these counts for each.
+    pub serialize: Histogram,
+    /// How long it had nothing to do each time.
+    pub idle: Histogram,
 }
 
 impl PoolStats {
@@ -204,6 +231,7 @@ impl PoolStats {
             done: info.done,
             idle: info.idle,
             age: info.age,
+            times: info.times,
         });
         PoolStats {
             wait: recorder.wait.clone(),
@@ -245,8 +273,13 @@ impl fmt::Display for PoolStats {
             };
             writeln!(
                 f,
-                "{} ({}): {state}, {} done, idle for {:?}",
-                worker.name, worker.id, worker.done, worker.idle
+                "{} ({}): {state}, {} done, idle for {:?}; a task runs for {:?}, of which {:?} to be decoded",
+                worker.name,
+                worker.id,
+                worker.done,
+                worker.idle,
+                worker.times.run.mean(),
+                worker.times.serialize.mean()
             )?;
         }
         Ok(())

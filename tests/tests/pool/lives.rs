@@ -91,6 +91,10 @@ fn stats_tell_what_was_done() {
         assert_eq!((stats.queued, stats.under_way), (0, 0));
         assert!(stats.bytes_out >= 1_000 && stats.bytes_in >= 1_000 && !stats.slowest.is_empty());
         assert_eq!(stats.workers.iter().map(|worker| worker.done).sum::<u64>(), 1_000);
+        for times in stats.workers.iter().filter(|worker| worker.done > 0).map(|worker| &worker.times) {
+            assert!(times.run.count() > 0 && times.serialize.count() > 0 && times.wait.count() > 0);
+            assert!(times.idle.count() > 0, "{times:?}");
+        }
         assert!(stats.to_string().contains("1000 done"), "{stats}");
     });
 }

@@ -207,6 +207,7 @@ impl Backend for Distant {
                 done: worker.done,
                 idle: worker.idle,
                 age: worker.age,
+                times: Default::default(),
             })
         });
         all.collect()

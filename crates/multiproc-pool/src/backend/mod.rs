@@ -23,6 +23,7 @@ pub use port::{Hand, Order, Port, Told};
 
 use crate::TaskError;
 use crate::death::WorkerStatus;
+use crate::stats::WorkerTimes;
 use multiproc_process::Panic;
 use std::fmt;
 use std::io;
@@ -56,6 +57,8 @@ pub struct Envelope<'a> {
     /// How long an element may take, and how long it has to come to its end then.
     pub timeout: Option<Duration>,
     pub grace: Duration,
+    /// How long its elements have waited for this.
+    pub waited: Duration,
     /// How often its elements were tried before.
     pub attempt: u32,
 }
@@ -154,6 +157,7 @@ pub struct WorkerInfo {
     pub done: u64,
     pub idle: Duration,
     pub age: Duration,
+    pub times: WorkerTimes,
 }
 
 /// What runs envelopes. Nothing here waits; for events one waits at its [`Door`].

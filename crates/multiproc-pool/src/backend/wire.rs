@@ -176,6 +176,8 @@ pub(crate) struct AnswerHead {
     pub(crate) kind: AnswerKind,
     /// Nanoseconds since the last record of this chunk, or its beginning.
     pub(crate) nanos: u64,
+    /// Of these, nanoseconds for arguments, and perhaps a result, of the whole chunk; told once.
+    pub(crate) serializing: u32,
 }
 
 impl AnswerHead {
@@ -183,8 +185,13 @@ impl AnswerHead {
 
     /// Writes it over the first bytes.
     pub(crate) fn write(&self, bytes: &mut [u8]) {
-        let words = [self.place, pair(self.count.into(), self.first), self.kind as u64, self.nanos]
-            .map(u64::to_le_bytes);
+        let words = [
+            self.place,
+            pair(self.count.into(), self.first),
+            pair(self.serializing.into(), self.kind as u32),
+            self.nanos,
+        ]
+        .map(u64::to_le_bytes);
         for (word, target) in words.iter().zip(bytes.chunks_exact_mut(8)) {
             target.copy_from_slice(word);
         }
@@ -194,13 +201,14 @@ impl AnswerHead {
         let (words, rest) = bytes.split_at_checked(AnswerHead::LEN)?;
         let (words, _) = words.as_chunks::<8>();
         let [place, range, kind, nanos] = words else { return None };
-        let range = u64::from_le_bytes(*range);
+        let (range, kind) = (u64::from_le_bytes(*range), u64::from_le_bytes(*kind));
         let head = AnswerHead {
             place: u64::from_le_bytes(*place),
             first: range as u32,
             count: (range >> 32) as u32,
-            kind: AnswerKind::of(u64::from_le_bytes(*kind) as u32)?,
+            kind: AnswerKind::of(kind as u32)?,
             nanos: u64::from_le_bytes(*nanos),
+            serializing: (kind >> 32) as u32,
         };
         Some((head, rest))
     }

@@ -224,13 +224,14 @@ impl Engine {
             start: work.start_of(from),
             timeout,
             grace: work.options.as_ref().map_or(TaskOptions::GRACE, |options| options.grace),
+            waited: work.since.elapsed(),
             attempt: work.attempts,
         };
         let is_over = match self.backend.submit(&envelope) {
             Ok(()) => {
                 self.next += 1;
                 let now = Instant::now();
-                self.recorder.handed(until - from, now - work.since, envelope.arguments.len());
+                self.recorder.handed(until - from, envelope.waited, envelope.arguments.len());
                 if let Some(timeout) = timeout {
                     let at = now + timeout;
                     self.expire_at = Some(self.expire_at.map_or(at, |before| before.min(at)));

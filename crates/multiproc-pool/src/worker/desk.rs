@@ -45,6 +45,8 @@ pub(crate) struct Desk {
     /// When the last record was put or the chunk begun, and when one was announced last.
     mark: u64,
     announced: u64,
+    /// What has gone into arguments and results and is not told yet.
+    serializing: u64,
     /// How many elements pass until the next look at the clock, and how many did between the last two.
     left: u32,
     stride: u32,
@@ -70,6 +72,7 @@ impl Desk {
             given: 0,
             mark: clock::nanos(),
             announced: 0,
+            serializing: 0,
             left: 1,
             stride: 1,
             looked: 0,
@@ -85,6 +88,11 @@ impl Desk {
         self.clear(0);
         // Before anything of it is decoded, which may be what a worker dies of.
         self.marks.begun.store(pair(self.place, 0), Ordering::Relaxed);
+    }
+
+    /// Notes that the arguments are decoded.
+    pub(crate) fn decoded(&mut self) {
+        self.serializing = clock::nanos() - self.mark;
     }
 
     /// Notes that there was nothing to do for so many nanoseconds.
@@ -149,7 +157,12 @@ impl Desk {
         if is_framed {
             self.out.bytes().extend([0; 4]);
         }
-        if let Err(error) = self.out.pack(value) {
+        let alone_since = (self.total == 1).then(clock::nanos);
+        let result = self.out.pack(value);
+        if let Some(since) = alone_since {
+            self.serializing += clock::nanos() - since;
+        }
+        if let Err(error) = result {
             self.out.bytes().truncate(start);
             let why = error.to_string();
             return self.fail(element, AnswerKind::NotEncoded, why.as_bytes());
@@ -276,7 +289,9 @@ impl Desk {
         let now = clock::nanos();
         let nanos = now - self.mark;
         self.mark = now;
-        let head = AnswerHead { place: self.place, first: self.first, count: self.count, kind, nanos };
+        let serializing = u32::try_from(std::mem::take(&mut self.serializing)).unwrap_or(u32::MAX);
+        let (place, first, count) = (self.place, self.first, self.count);
+        let head = AnswerHead { place, first, count, kind, nanos, serializing };
         head.write(self.out.bytes());
         match self.results.put(self.out.bytes(), fds, Deadline::NEVER) {
             Ok(()) => {}

@@ -104,6 +104,7 @@ fn each<A: Message, R: Message>(running: &mut Running, mut call: impl FnMut(u32,
             Some((AnswerKind::Panicked, panic))
         }
     };
+    desk.decoded();
     if let Some((kind, body)) = failed {
         discard(items);
         if *count == 1 {

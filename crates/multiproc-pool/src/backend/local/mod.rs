@@ -237,6 +237,7 @@ impl Backend for Local {
             done: worker.done,
             idle: Duration::from_nanos(worker.marks.idle.load(Ordering::Relaxed)),
             age: worker.started.elapsed(),
+            times: worker.times.clone(),
         };
         self.workers.iter().map(info).collect()
     }

@@ -112,6 +112,7 @@ impl Local {
             start: 0,
             timeout: None,
             grace: Duration::ZERO,
+            waited: Duration::ZERO,
             attempt: 0,
         };
         worker

@@ -3,6 +3,7 @@
 use super::journal;
 use crate::backend::wire::{AnswerHead, AnswerKind, FRAMED, Marks, TIMED, TaskHead, pair};
 use crate::backend::{Envelope, EnvelopeId, Event, Failure, Progress, Refusal, Results};
+use crate::stats::WorkerTimes;
 use multiproc_core::sys::clock;
 use multiproc_core::{Deadline, codec};
 use multiproc_process::Process;
@@ -76,6 +77,7 @@ pub(super) struct Worker {
     /// The pool's ends of the two rings as it has left them, and up to what place it took back.
     ends: (u64, u64),
     taken_back: u64,
+    pub(super) times: WorkerTimes,
     taken: Taken,
     scratch: Vec<u8>,
 }
@@ -110,6 +112,7 @@ impl Worker {
             is_corrupt: false,
             ends,
             taken_back: 0,
+            times: WorkerTimes::default(),
             taken: Taken::default(),
             scratch: Vec::new(),
         }
@@ -157,6 +160,10 @@ impl Worker {
         }
         // What makes it ready is not an envelope of anybody's.
         if envelope.count > 0 {
+            if self.has.is_empty() {
+                self.times.idle.add(now.saturating_duration_since(self.idle_since), 1);
+            }
+            self.times.wait.add(envelope.waited, envelope.count.into());
             self.has.push_back(Held {
                 id: envelope.id,
                 place: self.next_place,
@@ -270,11 +277,17 @@ impl Worker {
             self.is_corrupt = true;
             return;
         }
+        if head.serializing > 0 && held.count > 0 {
+            let each = u64::from(head.serializing) / u64::from(held.count);
+            self.times.serialize.add(Duration::from_nanos(each), held.count.into());
+        }
         // What was taken out of the journal has been told: only the others are new.
         let known = (answered - head.first).min(head.count);
         if let Some(id) = self.advance(head.place, answered, head.count - known)
             && known < head.count
         {
+            let new = u64::from(head.count - known);
+            self.times.run.add(Duration::from_nanos(head.nanos / new), new);
             let (first, count, bytes) = (head.first, head.count, body.to_vec());
             events.push(Event::Results(Results { id, first, count, known, bytes, fds, nanos: head.nanos }));
         }
@@ -342,6 +355,8 @@ impl Worker {
         if self.advance(place, answered, end - answered).is_some() {
             let (first, count, known) = (found.first, found.count, answered - found.first);
             let (bytes, fds) = (found.bytes, Ok(Vec::new()));
+            // How long they took is told with those that come after them.
+            self.times.run.add(Duration::ZERO, u64::from(count - known));
             events.push(Event::Results(Results { id, first, count, known, bytes, fds, nanos: 0 }));
         }
     }

@@ -26,12 +26,13 @@ fn what_a_worker_skips_while_its_marks_are_read_is_not_lost() {
             start: 0,
             timeout: None,
             grace: Duration::ZERO,
+            waited: Duration::ZERO,
             attempt: 0,
         };
         worker.submit(&envelope).unwrap();
     }
     let answer = |place, first, count, kind| {
-        let head = AnswerHead { place, first, count, kind, nanos: 1 };
+        let head = AnswerHead { place, first, count, kind, nanos: 1, serializing: 0 };
         let mut bytes = vec![0; AnswerHead::LEN];
         head.write(&mut bytes);
         results.put(&mut bytes, Vec::new(), Deadline::now()).unwrap();
