@@ -76,6 +76,24 @@ mod slice;
 pub use block::SharedMemory;
 pub use bytes::{SharedBytes, SharedBytesMut};
 pub use error::ShmError;
+///
+/// # Examples
+///
+/// ```
+/// use multiproc_shm::{Shared, ShmSafe};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// #[derive(ShmSafe)]
+/// #[repr(C)]
+/// struct Counters {
+///     hits: AtomicU64,
+///     misses: AtomicU64,
+/// }
+///
+/// let counters = Shared::new(Counters { hits: AtomicU64::new(0), misses: AtomicU64::new(0) })?;
+/// counters.hits.fetch_add(1, Ordering::Relaxed);
+/// # std::io::Result::Ok(())
+/// ```
 pub use multiproc_derive::ShmSafe;
 pub use named::{sweep, sweep_in};
 pub use pool::{BytesPool, PooledBytes, PooledBytesMut, TakeError};

@@ -180,5 +180,23 @@ pub use multiproc_sync::{
 };
 
 // The trait comes with the glob above; the derive of that name is the one that knows the facade's paths.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc::{Shared, ShmSafe};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// #[derive(ShmSafe)]
+/// #[repr(C)]
+/// struct Counters {
+///     hits: AtomicU64,
+///     misses: AtomicU64,
+/// }
+///
+/// let counters = Shared::new(Counters { hits: AtomicU64::new(0), misses: AtomicU64::new(0) })?;
+/// counters.hits.fetch_add(1, Ordering::Relaxed);
+/// # std::io::Result::Ok(())
+/// ```
 #[doc(inline)]
 pub use multiproc_derive::ShmSafeFacade as ShmSafe;
