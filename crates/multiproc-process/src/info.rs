@@ -28,8 +28,9 @@ const SIGTERM: i32 = 15;
 /// let info = active_children().into_iter().find(|info| info.id() == child.id()).unwrap();
 /// assert!(info.name() == "sleeper" && info.is_alive() && !info.is_daemon());
 /// assert!(!info.wait_timeout(Duration::from_millis(1))?);
-/// info.interrupt()?;
+/// info.terminate()?;
 /// assert!(info.wait_deadline(Instant::now() + Duration::from_secs(60))?);
+/// info.interrupt()?; // it has ended: nothing happens
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]

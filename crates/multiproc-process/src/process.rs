@@ -256,9 +256,10 @@ impl<R> Process<R> {
     /// assert!(child.try_wait()?.is_none() && child.is_alive() && child.is_daemon());
     /// assert!(child.wait_timeout(Duration::from_millis(1))?.is_none());
     /// assert_eq!(child.exit_code(), None);
-    /// child.interrupt()?;
+    /// child.terminate()?;
     /// let status = child.wait_deadline(Instant::now() + Duration::from_secs(60))?.unwrap();
-    /// assert_eq!((status.signed(), child.exit_code()), (Some(-2), Some(-2)));
+    /// assert_eq!((status.signed(), child.exit_code()), (Some(-15), Some(-15)));
+    /// child.interrupt()?; // it has ended: nothing happens
     /// assert!(!status.core_dumped() && !status.is_unknown() && ExitStatus::unknown().is_unknown());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
