@@ -1,4 +1,4 @@
-use multiproc::{Mutex, Process, Queue, Shared, SharedBytesMut};
+use multiproc::{Event, Mutex, Process, Queue, Shared, SharedBytesMut};
 use multiproc_tests::{isolated, proc};
 use multiproc_top::Watcher;
 use std::fs::File;
@@ -98,5 +98,49 @@ fn traffic_goes_on_while_it_is_watched() {
         });
         child.join().unwrap();
         assert!(looks > 3, "{looks}");
+    });
+}
+
+/// Processor time of the calling thread, in nanoseconds.
+fn processor_time() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_put_and_a_get_cost_the_same() {
+    const PAIRS: u64 = 20_000;
+    isolated(|| {
+        let queue = Queue::bounded(4).unwrap();
+        let round = || {
+            let before = processor_time();
+            for number in 0..PAIRS {
+                queue.put(number).unwrap();
+                assert_eq!(queue.get().unwrap(), number);
+            }
+            (processor_time() - before) / PAIRS
+        };
+        let (mut alone, mut watched) = (u64::MAX, u64::MAX);
+        // The least of several, in turns: whatever else runs here can only add to it.
+        for _ in 0..7 {
+            alone = alone.min(round());
+            let go = Shared::new(Event::new()).unwrap();
+            // One that looks without a pause, which no watcher does.
+            let watcher =
+                Process::builder().daemon(true).spawn((queue.clone(), go.clone()), |(_queue, go)| -> () {
+                    let mut watcher = Watcher::new();
+                    loop {
+                        assert!(!watcher.look().queues.is_empty());
+                        go.set();
+                    }
+                });
+            let watcher: Process<()> = watcher.unwrap();
+            go.wait();
+            watched = watched.min(round());
+            watcher.kill().unwrap();
+            watcher.wait().unwrap();
+        }
+        println!("figures: put and get: {alone} ns alone, {watched} ns while somebody looks without a pause");
+        assert!(watched < alone + alone / 2, "{alone} ns alone, {watched} ns watched");
     });
 }

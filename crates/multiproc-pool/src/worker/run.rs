@@ -85,6 +85,11 @@ fn refuse(running: &mut Running, why: &str) {
     }
 }
 
+#[cold]
+fn task_span(element: u32) -> tracing::span::EnteredSpan {
+    tracing::trace_span!(target: "multiproc::pool", "task", element).entered()
+}
+
 fn each<A: Message, R: Message>(running: &mut Running, mut call: impl FnMut(u32, A) -> R) {
     let Running { desk, record, arguments, fds, count, .. } = running;
     let bytes = &record.first()[*arguments..];
@@ -117,6 +122,8 @@ fn each<A: Message, R: Message>(running: &mut Running, mut call: impl FnMut(u32,
     }
     let mut items = items.into_iter();
     let mut next = 0;
+    // Once for all: for tasks of some nanoseconds even the question would be too much.
+    let is_traced = tracing::span_enabled!(target: "multiproc::pool", tracing::Level::TRACE);
     loop {
         let is_over = catch(|| {
             for item in items.by_ref() {
@@ -125,7 +132,7 @@ fn each<A: Message, R: Message>(running: &mut Running, mut call: impl FnMut(u32,
                 }
                 let element = next;
                 next += 1;
-                let _span = tracing::trace_span!(target: "multiproc::pool", "task", element).entered();
+                let _span = is_traced.then(|| task_span(element));
                 let value = call(element, item);
                 desk.give(element, &value);
             }
