@@ -1,14 +1,21 @@
 """Does what CPython's multiprocessing.Pool has for it; the protocol is that of src/worker.rs.
 
-    pool.py tasks      apply_async one by one, then all results: ns for each
-    pool.py one        apply, one at a time: microseconds for each
-    pool.py map        map with default chunks: ns for each
-    pool.py large      1 MiB there and back by apply_async: microseconds for each
-    pool.py work       tasks of 1 ms by map, one at a time: microseconds for each
+    pool.py tasks [PACKAGE]     apply_async one by one, then all results: ns for each
+    pool.py one                 apply, one at a time: microseconds for each
+    pool.py map [PACKAGE]       map with default chunks: ns for each
+    pool.py large               1 MiB there and back by apply_async: microseconds for each
+    pool.py work                tasks of 1 ms by map, one at a time: microseconds for each
+    pool.py death PACKAGE       from the kill of a worker amid a task to that task's error: the median in milliseconds
+
+With PACKAGE (pebble, mpire, loky) its pool does the same.
 """
 
 import multiprocessing
+import os
+import signal
+import statistics
 import sys
+import tempfile
 import time
 
 LARGE = b"\7" * (1 << 20)
@@ -45,8 +52,113 @@ def run(pool, mode, count):
     return sum(pool.map(work, numbers, chunksize=1))
 
 
+class Pebble:
+    """What of pebble's pool is asked for, by one name for all packages."""
+
+    def __init__(self):
+        from pebble import ProcessPool
+
+        self.pool = ProcessPool(max_workers=2)
+
+    def submit(self, function, argument):
+        return self.pool.schedule(function, args=[argument]).result
+
+    def map(self, function, arguments):
+        return self.pool.map(function, arguments).result()
+
+    def close(self):
+        self.pool.stop()
+        self.pool.join()
+
+
+class Mpire:
+    def __init__(self):
+        from mpire import WorkerPool
+
+        self.pool = WorkerPool(n_jobs=2)
+
+    def submit(self, function, argument):
+        return self.pool.apply_async(function, args=(argument,)).get
+
+    def map(self, function, arguments):
+        return self.pool.map(function, arguments)
+
+    def close(self):
+        self.pool.terminate()
+
+
+class Loky:
+    def __init__(self):
+        from loky import ProcessPoolExecutor
+
+        self.pool = ProcessPoolExecutor(max_workers=2)
+
+    def submit(self, function, argument):
+        return self.pool.submit(function, argument).result
+
+    def map(self, function, arguments):
+        return self.pool.map(function, arguments)
+
+    def close(self):
+        self.pool.shutdown(wait=True, kill_workers=True)
+
+
+PACKAGES = {"pebble": Pebble, "mpire": Mpire, "loky": Loky}
+
+
+def block(path):
+    with open(path + ".new", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(path + ".new", path)
+    time.sleep(1000)
+
+
+def die(make):
+    """Kills the worker of a task; how long it takes the task to end in an error."""
+    pool = make()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "number")
+        wait = pool.submit(block, path)
+        while not os.path.exists(path):
+            time.sleep(0.001)
+        with open(path) as file:
+            number = int(file.read())
+        begin = time.perf_counter()
+        os.kill(number, signal.SIGKILL)
+        try:
+            wait()
+        except Exception:
+            took = (time.perf_counter() - begin) * 1e3
+        else:
+            raise AssertionError("a task of a dead worker gave a result")
+    pool.close()
+    return took
+
+
+def packaged(mode, make):
+    pool = None if mode == "death" else make()
+    for line in sys.stdin:
+        count = int(line)
+        begin = time.perf_counter()
+        if mode == "death":
+            took = statistics.median(die(make) for _ in range(count))
+            print(took, sum(map(trivial, range(count))), flush=True)
+            continue
+        if mode == "tasks":
+            waits = [pool.submit(trivial, number) for number in range(count)]
+            total = sum(wait() for wait in waits)
+        else:
+            total = sum(pool.map(trivial, range(count)))
+        print((time.perf_counter() - begin) * 1e9 / max(count, 1), total, flush=True)
+    if pool:
+        pool.close()
+
+
 def main():
     mode = sys.argv[1]
+    if len(sys.argv) > 2:
+        packaged(mode, PACKAGES[sys.argv[2]])
+        return
     scale = 1e9 if mode in ("tasks", "map") else 1e6
     with multiprocessing.get_context("fork").Pool(2) as pool:
         for line in sys.stdin:

@@ -12,7 +12,7 @@ mod version;
 
 pub(crate) use boost::{boost, boost_version};
 pub(crate) use pthread::RobustMutex;
-pub(crate) use python::{interpreter, packaged, python};
+pub(crate) use python::{interpreter, packaged, packaged_pools, python};
 pub(crate) use venv::{PACKAGES, venv};
 pub(crate) use version::peer_version;
 

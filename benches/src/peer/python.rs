@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/link.py");
+const POOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/pool.py");
 
 /// A round of CPython's multiprocessing, or why there is none.
 pub(crate) fn python(
@@ -24,6 +25,22 @@ pub(crate) fn packaged(
     placement: Placement,
 ) -> Result<std::result::Result<Round, String>> {
     round(interpreter().and_then(|_| venv()), mode, number, placement)
+}
+
+/// The pools of packages, and a round of each in a mode of `pool.py`; or why there are none.
+pub(crate) fn packaged_pools(mode: &str) -> Result<std::result::Result<Vec<(&'static str, Round)>, String>> {
+    let python = match interpreter().and_then(|_| venv()) {
+        Ok(python) => python,
+        Err(why) => return Ok(Err(why)),
+    };
+    let mut pools = Vec::new();
+    for (name, package) in [("Pebble, schedule", "pebble"), ("mpire, WorkerPool", "mpire"), ("loky", "loky")]
+    {
+        let mut command = Command::new(&python);
+        command.args([POOLS, mode, package]);
+        pools.push((name, worker::rounds(command)?));
+    }
+    Ok(Ok(pools))
 }
 
 /// CPython itself.

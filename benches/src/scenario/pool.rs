@@ -1,7 +1,7 @@
 use super::{Context, Scenario};
 use crate::Result;
 use crate::measure::{Bench, Round, System, check, trivial};
-use crate::worker;
+use crate::{peer, worker};
 use multiproc_pool::Pool;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::de::Visitor;
@@ -299,17 +299,35 @@ fn uneven(_: &Context) -> Result<Bench> {
     })
 }
 
-fn death(_: &Context) -> Result<Bench> {
+fn death(context: &Context) -> Result<Bench> {
     let told: Round = Box::new(|count| deaths(count, |told, _| told));
     let repaired: Round = Box::new(|count| deaths(count, |_, repaired| repaired));
-    Ok(Bench {
-        systems: vec![
-            System::new("ours, the task errs", 5, told).limit(5.0),
-            System::new("ours, two workers answer", 5, repaired).limit(25.0),
-        ],
-        absent: vec!["CPython: it hangs for ever when a worker is killed".to_owned()],
-        ..Bench::default()
-    })
+    let mut systems = vec![
+        System::new("ours, the task errs", 5, told).limit(5.0),
+        System::new("ours, two workers answer", 5, repaired).limit(25.0),
+    ];
+    let mut absent = vec!["CPython: it hangs for ever when a worker is killed".to_owned()];
+    add_packages(context, "death", 3, &mut systems, &mut absent)?;
+    Ok(Bench { systems, absent, ..Bench::default() })
+}
+
+/// Adds the pools of Python's packages, or says why they are absent.
+fn add_packages(
+    context: &Context,
+    mode: &str,
+    operations: u64,
+    systems: &mut Vec<System>,
+    absent: &mut Vec<String>,
+) -> Result<()> {
+    match peer::packaged_pools(mode)? {
+        Ok(pools) => systems.extend(
+            pools
+                .into_iter()
+                .map(|(name, round)| System::new(name, context.effort.operations(operations), round)),
+        ),
+        Err(why) => absent.push(why),
+    }
+    Ok(())
 }
 
 /// Kills a worker amid a task so often; the median of what `which` takes of the two times, in milliseconds.
@@ -370,7 +388,9 @@ fn with_python<const N: usize>(
     } else {
         absent.push("CPython: there is no `python3` on the PATH".to_owned());
     }
-    absent.push("pebble, mpire, loky: Python packages, which are not installed by this".to_owned());
+    if matches!(mode, "tasks" | "map") {
+        add_packages(context, mode, 5_000, &mut systems, &mut absent)?;
+    }
     Ok(Bench { systems, absent, ..Bench::default() })
 }
 
