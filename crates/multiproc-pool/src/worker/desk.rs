@@ -19,6 +19,9 @@ const LOOK: u64 = 5_000;
 /// The most elements between two looks.
 const MOST: u32 = 1024;
 
+/// The longest result of a call, whose length stands before it in four bytes.
+const LONGEST: usize = if cfg!(test) { 64 << 10 } else { u32::MAX as usize };
+
 /// The worker's half of what it shares with the pool.
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -168,8 +171,15 @@ impl Desk {
             return self.fail(element, AnswerKind::NotEncoded, why.as_bytes());
         }
         if is_framed {
-            let len = (self.out.bytes().len() - start - 4) as u32;
-            self.out.bytes()[start..start + 4].copy_from_slice(&len.to_le_bytes());
+            let len = self.out.bytes().len() - start - 4;
+            if len > LONGEST {
+                self.out.bytes().truncate(start);
+                let why = format!(
+                    "the result takes {len} bytes, and may take {LONGEST}: return it in parts, or as `SharedBytes`"
+                );
+                return self.fail(element, AnswerKind::NotEncoded, why.as_bytes());
+            }
+            self.out.bytes()[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
         }
         if self.out.has_handles() {
             return self.give_handles(element, start);
@@ -315,5 +325,39 @@ impl Desk {
     /// Announces what may not have been told yet: there is nothing more to do.
     pub(crate) fn announce(&mut self) {
         self.knocker.announce();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Door;
+    use multiproc_queue::link::Taken;
+
+    #[test]
+    fn a_result_that_is_too_long_is_refused_and_says_so() {
+        let (board, bell) = Door::new().unwrap().half().unwrap();
+        let link = Link::new(8).unwrap();
+        let results = link.another().unwrap();
+        let mut desk =
+            Desk::new(results, Shared::new(Marks::new()).unwrap(), Knocker::new(board, bell), false);
+        desk.open(&TaskHead { place: 1, count: 3, flags: FRAMED, runner_len: 0, function_len: 0 }, true);
+        for (element, len) in (0..).zip([10, LONGEST, LONGEST - 3]) {
+            assert!(desk.begin(element));
+            desk.give(element, &vec![7u8; len]);
+        }
+        let (mut taken, mut seen) = (Taken::default(), Vec::new());
+        link.take(8, Deadline::now(), &mut taken).unwrap();
+        taken.for_each(|bytes, _| {
+            let (head, body) = AnswerHead::read(bytes).unwrap();
+            seen.push((head.first, head.count, head.kind, body.to_vec()));
+        });
+        let [first, second, third] = &seen[..] else { panic!("{} answers", seen.len()) };
+        assert_eq!((first.0, first.1, first.2), (0, 1, AnswerKind::Returned));
+        assert_eq!((second.0, second.2), (1, AnswerKind::NotEncoded));
+        let why = String::from_utf8_lossy(&second.3);
+        assert!(why.contains("SharedBytes"), "{why}");
+        // With its length before it, it is as long as can be.
+        assert_eq!((third.0, third.1, third.2, third.3.len()), (2, 1, AnswerKind::Returned, LONGEST + 4));
     }
 }
