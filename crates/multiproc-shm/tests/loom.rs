@@ -18,7 +18,7 @@ struct Growing {
 
 impl Growing {
     fn new() -> Arc<Growing> {
-        let arena = Words::anonymous(7, [4096, 0, 0, 0, 0, 0]).unwrap();
+        let arena = Words::anonymous(7, [4096, 0, 0, 0, 0, 0], "test").unwrap();
         Arc::new(Growing { arena, told: AtomicU32::new(0) })
     }
 

@@ -122,7 +122,7 @@ fn segments_that_come_back_to_their_pool() {
 #[test]
 fn memory_that_grows_while_others_look() {
     const CHUNKS: u32 = 80;
-    let arena = Arena::<AtomicU64>::anonymous(7, [4096, 0, 0, 0, 0, 9]).unwrap();
+    let arena = Arena::<AtomicU64>::anonymous(7, [4096, 0, 0, 0, 0, 9], "test").unwrap();
     let told = AtomicU32::new(0);
     together(THREADS, |number| {
         if number == 0 {
