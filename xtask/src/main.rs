@@ -33,7 +33,7 @@ Usage: cargo xtask <command> [arguments]
   fuzz                 hostile input for frames, handshakes, codec and names (--only name, --seconds n)
   stress [argument]... everything that tries to break a promise (--minutes n, --only part, --json, --list)
   docs                 the documentation, private items too, warnings as errors
-  tidy                 what rustc and clippy do not know: floors, unused packages, unsafe files, habits
+  tidy                 what rustc and clippy do not know: floors, unsafe files, habits, errors, examples
   help                 this text";
 
 fn main() -> ExitCode {
