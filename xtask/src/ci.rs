@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::metadata::Workspace;
 use crate::shell::{Result, cargo, root, run, succeeds};
-use crate::{bench, debian, docs, links, spelling, stress, test, tidy};
+use crate::{bench, cluster, debian, docs, links, spelling, stress, test, tidy};
 
 type Gate = fn(&Workspace) -> Result<Outcome>;
 
@@ -32,6 +32,7 @@ const GATES: &[(&str, Gate)] = &[
     ("aarch64", aarch64),
     ("deny", deny),
     ("test", |_| test::debug().map(Outcome::Tested)),
+    ("cluster", over_hosts),
     ("test-release", |_| test::release().map(Outcome::Tested)),
     ("stress", |_| stress::bounded().map(|()| Outcome::Passed)),
     ("bench-smoke", |_| bench::command(&["--smoke".to_owned()]).map(|()| Outcome::Passed)),
@@ -180,6 +181,14 @@ fn aarch64(_: &Workspace) -> Result<Outcome> {
     }
     run(cargo(&["check", "--workspace", "--lib", "--all-features", "--target", OTHER_TARGET]))?;
     Ok(Outcome::Passed)
+}
+
+/// Runs tasks on several hosts, with a server that is found or installed.
+fn over_hosts(_: &Workspace) -> Result<Outcome> {
+    Ok(match cluster::suite()? {
+        Some(summaries) => Outcome::Tested(summaries),
+        None => Outcome::Skipped(cluster::lack()),
+    })
 }
 
 fn target_is_installed(target: &str) -> bool {

@@ -6,6 +6,7 @@
 
 mod bench;
 mod ci;
+mod cluster;
 mod debian;
 mod docs;
 mod fuzz;

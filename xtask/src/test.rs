@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::cluster;
 use crate::shell::{Result, cargo, run, run_watched, succeeds};
 
 /// Far above what a suite takes: a test that hangs is to end as a failure, not as a machine that is busy for ever.
@@ -10,14 +11,26 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Runs the command.
 pub(crate) fn command() -> Result {
-    let summaries = debug()?;
+    let mut summaries = debug()?;
+    match cluster::suite()? {
+        Some(more) => summaries.extend(more),
+        None => println!("skipped: {}", cluster::lack()),
+    }
     print_summaries(&summaries);
     Ok(())
 }
 
-/// Runs unit, integration and doc tests of the workspace, and returns a line for each suite.
+/// Runs unit, integration and doc tests of the workspace, but for those that need a server; returns a line for each
+/// suite.
 pub(crate) fn debug() -> Result<Vec<String>> {
-    let mut summaries = suite(&["test", "--workspace", "--all-features", "--no-fail-fast"])?;
+    let mut summaries = suite(&[
+        "test",
+        "--workspace",
+        "--all-features",
+        "--no-fail-fast",
+        "--exclude",
+        "multiproc-cluster-tests",
+    ])?;
     if succeeds(cargo(&["nextest", "--version"])) {
         // One process per test is another world for a library that starts processes.
         let run = ["nextest", "run", "--package", "multiproc-tests", "--all-features", "--no-tests=pass"];
@@ -32,7 +45,8 @@ pub(crate) fn debug() -> Result<Vec<String>> {
 pub(crate) fn release() -> Result<Vec<String>> {
     // Some tests run them; a choice of targets leaves them out.
     run(cargo(&["build", "--release", "--package", "multiproc", "--examples", "--all-features"]))?;
-    let excluded = ["--exclude", "multiproc-tests", "--exclude", "xtask"];
+    let excluded =
+        ["--exclude", "multiproc-tests", "--exclude", "multiproc-cluster-tests", "--exclude", "xtask"];
     let mut args = vec![
         "test",
         "--release",

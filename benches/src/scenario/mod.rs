@@ -3,6 +3,8 @@
 mod bulk;
 mod bytes_arg;
 mod calls;
+#[cfg(feature = "cluster")]
+mod cluster;
 pub(crate) mod codec;
 mod event;
 mod forkserver;
@@ -83,6 +85,16 @@ const ALL: &[Scenario] = &[
     bulk::FILLED,
     bulk::PASSED,
     calls::SCENARIO,
+    #[cfg(feature = "cluster")]
+    cluster::TASKS,
+    #[cfg(feature = "cluster")]
+    cluster::ENVELOPES,
+    #[cfg(feature = "cluster")]
+    cluster::ONE,
+    #[cfg(feature = "cluster")]
+    cluster::BUSY,
+    #[cfg(feature = "cluster")]
+    cluster::LARGE,
 ];
 
 /// Returns the scenarios whose names contain `only`.

@@ -1,0 +1,30 @@
+//! The pool over several hosts, with a real server: `nats-server`, found or installed.
+
+use std::path::Path;
+
+use crate::shell::{Result, cargo};
+use crate::{debian, test};
+
+/// Where the tests look for the server.
+const PLACES: &[&str] = &["/usr/sbin/nats-server", "/usr/bin/nats-server", "/usr/local/bin/nats-server"];
+const NEEDED: &[&str] = &["nats-server"];
+
+/// Tells what is missing where there is no server.
+pub(crate) fn lack() -> String {
+    debian::lack("nats-server is not installed", NEEDED)
+}
+
+/// Runs the suite and returns a line for each part of it; `None` where there is no server and none can be had.
+pub(crate) fn suite() -> Result<Option<Vec<String>>> {
+    if !is_installed() && !debian::has(NEEDED) {
+        return Ok(None);
+    }
+    // Two at once: they wait more than they work, and leases are not to run out for want of a processor.
+    let args = ["test", "--package", "multiproc-cluster-tests", "--no-fail-fast", "--", "--test-threads=2"];
+    test::watched(cargo(&args)).map(Some)
+}
+
+/// Tells whether a server can be started.
+pub(crate) fn is_installed() -> bool {
+    PLACES.iter().any(|place| Path::new(place).exists())
+}
