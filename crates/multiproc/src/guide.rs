@@ -16,3 +16,8 @@ pages! {
     "docs/security.md" => Security
     "docs/troubleshooting.md" => Troubleshooting
 }
+
+#[cfg(feature = "cluster")]
+pages! {
+    "docs/cluster.md" => Cluster
+}
