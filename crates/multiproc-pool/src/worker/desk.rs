@@ -222,21 +222,18 @@ impl Desk {
             // JOURNAL: Release, partner of the Acquire in `journal::read`: who sees a word of these sees that they are.
             fence(Ordering::Release);
         }
-        let mut words = bytes[begin * 8..].chunks_exact(8);
-        let mut at = begin;
-        for word in &mut words {
-            let word = word.try_into().map_or(0, u64::from_le_bytes);
-            self.marks.journal[at].store(word, Ordering::Relaxed);
-            at += 1;
+        let (words, rest) = bytes[begin * 8..].as_chunks::<8>();
+        // There are as many places: `len` was looked at above.
+        for (place, word) in self.marks.journal[begin..].iter().zip(words) {
+            place.store(u64::from_le_bytes(*word), Ordering::Relaxed);
         }
-        let rest = words.remainder();
         if !rest.is_empty() {
             // Of a longer whole the last eight bytes are read at once.
             let word = match bytes.last_chunk::<8>() {
                 Some(end) => u64::from_le_bytes(*end) >> (64 - 8 * rest.len()),
                 None => rest.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte)),
             };
-            self.marks.journal[at].store(word, Ordering::Relaxed);
+            self.marks.journal[begin + words.len()].store(word, Ordering::Relaxed);
         }
         self.journaled = len;
         // JOURNAL: Release, partner of the Acquire in `journal::read`: the words before it are seen.
