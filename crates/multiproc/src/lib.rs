@@ -41,6 +41,7 @@
 //! | [`shm`] | typed shared memory, bytes that travel without a copy, blocks that CPython can open |
 //! | [`sync`] | locks, semaphores, events, conditions and barriers in shared memory, whose holders may die |
 //! | [`manager`] | state in a server process, used through proxies, from other machines too |
+//! | `cluster` | with the feature of that name: the pool over several hosts |
 //!
 //! Every name is here at the root as well, and each crate can be used alone. [`log_to_stderr`] tells what they do.
 //!
