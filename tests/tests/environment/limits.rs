@@ -145,7 +145,7 @@ fn the_memory_of_a_control_group_is_used_up() {
             other => panic!("the kernel killed nobody: {other:?}"),
         }
         // Nobody else's work is touched, and the pool is whole again.
-        assert_eq!(others.get().unwrap().into_iter().sum::<u64>(), (1..=2_000).sum());
+        assert_eq!(others.get().unwrap().into_iter().sum::<u64>(), (1..=2_000).sum::<u64>());
         assert_eq!(pool.apply(20, |number: u64| number * 2).unwrap(), 40);
         pool.terminate();
         drop(pool);
