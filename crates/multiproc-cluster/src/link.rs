@@ -22,6 +22,9 @@ const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a taken task may lie unacknowledged: whoever pulled it is gone.
 const ACK_WAIT: Duration = Duration::from_secs(5);
+/// How long something long may take to come, and how often it is asked for.
+const FETCH: Duration = Duration::from_secs(10);
+const FETCHES: u32 = 3;
 /// Tasks that were given up are kept so long, and so many of them.
 const LETTERS: i64 = 10_000;
 
@@ -145,20 +148,24 @@ impl Link {
     ///
     /// One by one: a purge by subject has older servers (2.9.10) skip what others put in meanwhile.
     pub(crate) async fn purge(&self, caller: &str) -> Result<(), ClusterError> {
-        let subject = self.names.task(caller);
+        self.remove(&self.names.stream, &self.names.task(caller)).await
+    }
+
+    /// Takes all messages of a subject out of a stream.
+    async fn remove(&self, stream: &str, subject: &str) -> Result<(), ClusterError> {
         let mut place = 0;
         loop {
             let request = format!("{{\"seq\":{},\"next_by_subj\":\"{subject}\"}}", place + 1);
-            let reply = self.client.request(self.names.message(), request.into()).await;
-            let reply = reply.map_err(|e| engine("look for tasks in the stream", e))?;
+            let reply = self.client.request(Names::message(stream), request.into()).await;
+            let reply = reply.map_err(|e| engine("look for messages in a stream", e))?;
             let text = String::from_utf8_lossy(&reply.payload);
             match number_after(&text, "\"seq\":") {
                 Some(found) if found > place => place = found,
                 _ => return Ok(()),
             }
             let request = format!("{{\"seq\":{place}}}");
-            // An agent may have taken it out meanwhile.
-            let _ = self.client.request(self.names.delete(), request.into()).await;
+            // Somebody else may have taken it out meanwhile.
+            let _ = self.client.request(Names::delete(stream), request.into()).await;
         }
     }
 
@@ -253,6 +260,22 @@ impl Link {
             Body::Inline(bytes) => return Ok(bytes),
             Body::Stored(stored) => stored,
         };
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match tokio::time::timeout(FETCH, self.get(&stored)).await {
+                Ok(Ok(bytes)) => return Ok(bytes),
+                Ok(Err(error)) if tries >= FETCHES => return Err(error),
+                Err(_) if tries >= FETCHES => {
+                    let why = "the server does not give it".to_owned();
+                    return Err(Kind::Engine { what: "get a long message from the object store", why }.into());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn get(&self, stored: &Stored) -> Result<Vec<u8>, ClusterError> {
         let bucket = self.bucket().await?;
         let object = bucket.get(&stored.name).await;
         let mut object = object.map_err(|e| engine("get a long message from the object store", e))?;
@@ -271,10 +294,10 @@ impl Link {
     /// Removes something from the object store, with all that would be left of it.
     pub(crate) async fn discard(&self, stored: &Stored) {
         let bucket = &self.names.bucket;
-        let Ok(stream) = self.js.get_stream_no_info(format!("OBJ_{bucket}")).await else { return };
-        let _ = stream.purge().filter(format!("$O.{bucket}.C.{}", stored.pieces)).await;
-        let name = encoded(&stored.name);
-        let _ = stream.purge().filter(format!("$O.{bucket}.M.{name}")).await;
+        let stream = format!("OBJ_{bucket}");
+        // What stays for want of a server goes with its age.
+        let _ = self.remove(&stream, &format!("$O.{bucket}.C.{}", stored.pieces)).await;
+        let _ = self.remove(&stream, &format!("$O.{bucket}.M.{}", encoded(&stored.name))).await;
     }
 
     /// Removes everything from the object store whose name begins so.

@@ -92,12 +92,12 @@ impl Names {
         format!("$JS.API.CONSUMER.MSG.NEXT.{}.{CONSUMER}", self.stream)
     }
 
-    pub(crate) fn message(&self) -> String {
-        format!("$JS.API.STREAM.MSG.GET.{}", self.stream)
+    pub(crate) fn message(stream: &str) -> String {
+        format!("$JS.API.STREAM.MSG.GET.{stream}")
     }
 
-    pub(crate) fn delete(&self) -> String {
-        format!("$JS.API.STREAM.MSG.DELETE.{}", self.stream)
+    pub(crate) fn delete(stream: &str) -> String {
+        format!("$JS.API.STREAM.MSG.DELETE.{stream}")
     }
 }
 

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How often a claim that is not answered is repeated.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long a word may take to leave this process.
+const FLUSH: Duration = Duration::from_millis(500);
 
 /// Parts of where a message is to be acknowledged: how often it was delivered, and its place in the stream.
 fn delivery(reply: &str) -> Option<(u64, u64)> {
@@ -139,6 +141,8 @@ impl Actor {
         // First the caller has to know; then the stream need not remember it.
         self.say(task.caller, &ToCaller::Took { agent: self.id, number: task.number }).await;
         self.acknowledge(reply).await;
+        // Both are on their way before it begins: whoever is killed or stopped now has said that it has it.
+        let _ = tokio::time::timeout(FLUSH, self.link.client.flush()).await;
         let now = Instant::now();
         let held = Held {
             hand: None,

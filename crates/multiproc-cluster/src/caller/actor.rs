@@ -6,6 +6,7 @@ use super::ledger::Ledger;
 use super::roll::Roll;
 use crate::letters;
 use crate::link::{Link, number_after};
+use crate::names::Names;
 use crate::seal::Sort;
 use crate::wire::{Answer, Body, Ended, Hello, Id, Part, State, Task, ToAgents, ToCaller};
 use futures_util::StreamExt;
@@ -261,7 +262,7 @@ impl Actor {
             let (link, notes) = (self.link.clone(), self.notes.clone());
             tokio::task::spawn_local(async move {
                 let request = format!("{{\"seq\":{place}}}");
-                let reply = link.client.request(link.names.delete(), request.into()).await;
+                let reply = link.client.request(Names::delete(&link.names.stream), request.into()).await;
                 let is_out = reply
                     .is_ok_and(|reply| String::from_utf8_lossy(&reply.payload).contains("\"success\":true"));
                 let _ = notes.send(Note::Deleted { number, turn, is_out });
@@ -436,6 +437,7 @@ impl Actor {
         for id in silent {
             self.lose(id, now);
         }
+        self.give_up_what_the_lost_may_have(now);
         let is_late = |entry: &super::ledger::Entry| {
             entry.turn > 0 && entry.place.is_none() && entry.holder.is_none() && now - entry.since > STORED
         };

@@ -1,6 +1,7 @@
 //! What a caller knows of agents, and what follows when one comes, asks or is lost.
 
 use super::actor::Actor;
+use super::ledger::Entry;
 use crate::letters;
 use crate::seal::Sort;
 use crate::wire::{About, Ended, Here, Id, ToAgents};
@@ -114,6 +115,21 @@ impl Actor {
             self.end(number, &Ended::host_lost());
         }
         self.events.push(Event::Changed);
+    }
+
+    /// Where nobody is left who could be given a task that a lost agent may just have got, it ends.
+    pub(super) fn give_up_what_the_lost_may_have(&mut self, now: Instant) {
+        let Some(lost_at) = self.lost_at.filter(|_| self.agents.is_empty() && self.roll.is_none()) else {
+            return;
+        };
+        if now.saturating_duration_since(lost_at) < self.link.settings.lease {
+            return;
+        }
+        let is_in_doubt = |entry: &Entry| entry.turn > 0 && entry.holder.is_none() && entry.since <= lost_at;
+        let doubtful = self.ledger.iter().filter(|(_, entry)| is_in_doubt(entry)).map(|(number, _)| number);
+        for number in doubtful.collect::<Vec<u64>>() {
+            self.end(number, &Ended::host_lost());
+        }
     }
 
     /// Where there is work and no agent of this build for a lease, those of other builds are the reason.
