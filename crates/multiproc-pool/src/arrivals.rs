@@ -3,8 +3,10 @@
 use crate::TaskError;
 use crate::engine::{After, Given, Sink};
 use multiproc_core::{Message, codec};
+use multiproc_process::discard;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -85,20 +87,33 @@ impl Sink for Arrivals {
     }
 }
 
+/// Runs the code of a result's type, which may fail and panic: whatever it does, the result has come and is counted.
+pub(crate) fn decoded<T>(decode: impl FnOnce() -> Result<T, codec::DecodeError>) -> Result<T, TaskError> {
+    let error = match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => {
+            discard(panic);
+            "it panicked".to_owned()
+        }
+    };
+    tracing::error!(target: "multiproc::pool", error, "cannot decode the result of a task");
+    Err(TaskError::Decode)
+}
+
 /// Makes values of results; the error is that of the element after those in `values`.
 pub(crate) fn decode<R: Message>(given: Given, values: &mut Vec<R>) -> Result<(), TaskError> {
-    let not_decoded = |error: &dyn std::fmt::Display| {
-        tracing::error!(target: "multiproc::pool", %error, "cannot decode the result of a task");
+    let fds = given.fds.map_err(|error| {
+        tracing::error!(target: "multiproc::pool", %error, "cannot receive the handles of a task's result");
         TaskError::Decode
-    };
-    let fds = given.fds.map_err(|error| not_decoded(&error))?;
-    if fds.is_empty() {
-        codec::unpack_each(&given.bytes, given.count as usize, values)
-            .map_err(|error| not_decoded(&error))?;
-    } else {
-        values.push(codec::decode(&given.bytes, fds).map_err(|error| not_decoded(&error))?);
-    }
-    Ok(())
+    })?;
+    decoded(|| {
+        if fds.is_empty() {
+            codec::unpack_each(&given.bytes, given.count as usize, values)
+        } else {
+            codec::decode(&given.bytes, fds).map(|value| values.push(value))
+        }
+    })
 }
 
 /// Adds the values that are new to those before them; the error is that of the value that would be next.

@@ -1,4 +1,5 @@
 use crate::TaskError;
+use crate::arrivals::decoded;
 use crate::block::{Block, Payload};
 use crate::engine::{Core, Given, Sink};
 use crate::gather::Gather;
@@ -48,17 +49,13 @@ impl Place {
 /// Makes a value of the result of a call.
 pub(crate) fn of_call<R: Message>(raw: Raw) -> Result<R, TaskError> {
     let Raw::Call(payload) = raw else { return Err(TaskError::Decode) };
-    let decoded = match payload {
-        Payload::Short(len, bytes) => codec::unpack(&bytes[..usize::from(len).min(bytes.len())]),
-        Payload::Long(bytes) => codec::unpack(&bytes),
-        Payload::Whole(bytes) => codec::unpack(bytes.get(4..).unwrap_or_default()),
-        Payload::Carried(carried) => codec::decode(&carried.0, carried.1),
-        Payload::Lost => return Err(TaskError::Decode),
-    };
-    decoded.map_err(|error| {
-        tracing::error!(target: "multiproc::pool", %error, "cannot decode the result of a task");
-        TaskError::Decode
-    })
+    match payload {
+        Payload::Short(len, bytes) => decoded(|| codec::unpack(&bytes[..usize::from(len).min(bytes.len())])),
+        Payload::Long(bytes) => decoded(|| codec::unpack(&bytes)),
+        Payload::Whole(bytes) => decoded(|| codec::unpack(bytes.get(4..).unwrap_or_default())),
+        Payload::Carried(carried) => decoded(|| codec::decode(&carried.0, carried.1)),
+        Payload::Lost => Err(TaskError::Decode),
+    }
 }
 
 /// Makes values of the results of items.

@@ -3,6 +3,15 @@ use multiproc::{Pool, TaskError, TaskOptions};
 use std::time::{Duration, Instant};
 
 #[test]
+fn a_time_beyond_all_clocks_is_none() {
+    with_workers(|| {
+        let pool = Pool::new(1).unwrap();
+        let options = TaskOptions::new().timeout(Duration::MAX).grace(Duration::MAX);
+        assert_eq!(pool.with(options).apply(1u8, |n| n), Ok(1));
+    });
+}
+
+#[test]
 fn each_item_has_its_own_time() {
     with_workers(|| {
         let pool = Pool::new(2).unwrap();

@@ -233,7 +233,7 @@ impl Engine {
                 let now = Instant::now();
                 self.recorder.handed(until - from, envelope.waited, envelope.arguments.len());
                 if let Some(timeout) = timeout {
-                    let at = now + timeout;
+                    let at = later(now, timeout);
                     self.expire_at = Some(self.expire_at.map_or(at, |before| before.min(at)));
                 }
                 self.patience = PATIENCE;
@@ -311,7 +311,7 @@ impl Engine {
                 continue;
             }
             let left = timeout.saturating_sub(progress.running).max(Duration::from_micros(200));
-            let at = now + left;
+            let at = later(now, left);
             self.expire_at = Some(self.expire_at.map_or(at, |before| before.min(at)));
         }
     }
@@ -417,6 +417,12 @@ impl Engine {
             }
         }
     }
+}
+
+/// That much later; of what is longer than a clock can tell, some decades.
+pub(crate) fn later(now: Instant, time: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    now + time.min(LONG)
 }
 
 /// Ends all elements of a part with an error.

@@ -41,6 +41,8 @@ pub(crate) struct Desk {
     out: Encoder,
     first: u32,
     count: u32,
+    /// How many of those bytes are of whole results.
+    whole: usize,
     /// How many of those bytes are in the journal.
     journaled: usize,
     /// The element after the last one that is answered.
@@ -71,6 +73,7 @@ impl Desk {
             out: Encoder::default(),
             first: 0,
             count: 0,
+            whole: 0,
             journaled: 0,
             given: 0,
             mark: clock::nanos(),
@@ -115,7 +118,7 @@ impl Desk {
     fn clear(&mut self, first: u32) {
         self.out.clear();
         self.out.bytes().extend([0; AnswerHead::LEN]);
-        (self.first, self.count, self.journaled) = (first, 0, 0);
+        (self.first, self.count, self.journaled, self.whole) = (first, 0, 0, AnswerHead::LEN);
     }
 
     /// Marks an element as begun; not so if it was taken back, and then nothing of this chunk is to be run any more.
@@ -151,7 +154,6 @@ impl Desk {
     #[inline]
     pub(crate) fn give<R: Message>(&mut self, element: u32, value: &R) {
         self.check_owner();
-        self.given = element + 1;
         if self.count == 0 && self.first != element {
             self.first = element;
         }
@@ -184,6 +186,8 @@ impl Desk {
         if self.out.has_handles() {
             return self.give_handles(element, start);
         }
+        self.given = element + 1;
+        self.whole = self.out.bytes().len();
         self.count += 1;
         if element + 1 == self.total {
             self.flush();
@@ -242,6 +246,7 @@ impl Desk {
 
     #[cold]
     fn give_handles(&mut self, element: u32, start: usize) {
+        self.given = element + 1;
         let fds = self.out.take_fds();
         let own = self.out.bytes().split_off(start);
         self.flush();
@@ -279,6 +284,10 @@ impl Desk {
         if element < self.given {
             return;
         }
+        // It may have been in the middle of its result.
+        let whole = self.whole;
+        self.out.bytes().truncate(whole);
+        drop(self.out.take_fds());
         let body = codec::encode(panic).map(|encoded| encoded.bytes).unwrap_or_default();
         self.fail(element, AnswerKind::Panicked, &body);
     }

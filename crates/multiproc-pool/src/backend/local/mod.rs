@@ -17,6 +17,7 @@ pub(crate) use options::{LocalOptions, WorkerKind};
 
 use super::{BUSY, Board, IDLE, LEAVING, STARTING};
 use super::{Backend, Caps, Door, Envelope, EnvelopeId, Event, Progress, Refusal, Shutdown, WorkerInfo};
+use crate::engine::later;
 use multiproc_core::sys::{barrier, process};
 use std::io;
 use std::sync::Arc;
@@ -163,7 +164,10 @@ impl Backend for Local {
         let is_slow = |worker: &&Worker| now.saturating_duration_since(worker.last_answer) >= patience;
         let busy = self.workers.iter().filter(is_slow).filter_map(|worker| {
             let first = worker.has.front()?;
-            (worker.has.len() > 1 || worker.begun(first) < first.count).then_some(first.id)
+            // Of one whose arguments are being decoded nothing is taken: others would have to decode them anew.
+            let is_decoding = worker.has_opened(first) && worker.begun(first) == 0;
+            let has_more = worker.has.len() > 1 || worker.begun(first) < first.count;
+            (has_more && !is_decoding).then_some(first.id)
         });
         busy.collect()
     }
@@ -190,7 +194,7 @@ impl Backend for Local {
             if !grace.is_zero() && process::catches(process.id(), SIGTERM.unsigned_abs()) {
                 let _ = process.terminate();
             }
-            worker.life = Life::Stopping(Instant::now() + grace);
+            worker.life = Life::Stopping(later(Instant::now(), grace));
         }
         self.door.ring();
     }
