@@ -61,21 +61,22 @@ fn a_task_that_writes_over_its_own_rings_harms_itself_alone() {
     with_workers(|| {
         let pool = Pool::new(2).unwrap();
         let mut died = 0;
-        for target in 0..TARGETS.len() {
+        for target in TARGETS {
             for kind in 0..6 {
                 wait_for_workers(&pool, 2);
                 let before: Vec<_> = (0..20u32).map(|n| pool.apply_async(n, |n| n)).collect();
                 assert!(before.into_iter().map(|task| task.get().unwrap()).eq(0..20));
-                let bad = pool.apply_async((target, kind), |(target, kind)| scribble(TARGETS[target], kind));
+                let bad =
+                    pool.apply_async((target.to_owned(), kind), |(target, kind)| scribble(&target, kind));
                 let after: Vec<_> = (0..20u32).map(|n| pool.apply_async(n, |n| n)).collect();
                 match bad.get_timeout(SOON) {
                     // What it wrote over was not needed any more.
                     Ok(written) => assert!(written > 0),
                     Err(TaskError::WorkerDied { .. } | TaskError::Decode) => died += 1,
-                    Err(error) => panic!("{} {kind}: {error}", TARGETS[target]),
+                    Err(error) => panic!("{target} {kind}: {error}"),
                 }
                 for (n, task) in (0..).zip(after) {
-                    assert_eq!(task.get_timeout(SOON), Ok(n), "{} {kind}", TARGETS[target]);
+                    assert_eq!(task.get_timeout(SOON), Ok(n), "{target} {kind}");
                 }
             }
         }
