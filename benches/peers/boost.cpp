@@ -1,10 +1,11 @@
 // Boost's message_queue between processes, told over standard input how many operations to do.
 //
-//   boost stream SIZE PAIRS CPU CPU     to it: operations\n     from it: ns-for-one sum\n
-//   boost ping SIZE 1 CPU CPU
+//   boost stream SIZE PAIRS CPU CPU MS  to it: operations\n     from it: ns-for-one sum\n
+//   boost ping SIZE 1 CPU CPU MS
 //   boost version                       says which one it is
 //
-// Each round is done by processes forked for it, which wait for each other before they begin. The sum is that of
+// Each round is done by processes forked for it, which keep their processors busy for so many milliseconds and wait for
+// each other before they begin. The sum is that of
 // 3 * number + 1 over the numbers that were received.
 
 #include <atomic>
@@ -79,10 +80,11 @@ int main(int argc, char** argv) {
         std::cout << BOOST_LIB_VERSION << std::endl;
         return 0;
     }
-    if (argc != 6) return 2;
+    if (argc != 7) return 2;
     const std::string mode = argv[1];
     const size_t size = std::strtoull(argv[2], nullptr, 10), pairs = std::strtoull(argv[3], nullptr, 10);
     const int cpus[2] = {std::atoi(argv[4]), std::atoi(argv[5])};
+    const uint64_t warm = std::strtoull(argv[6], nullptr, 10) * 1'000'000;
     const size_t capacity = size > 65536 ? 8 : 1024;
     auto* shared = static_cast<Shared*>(
         mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
@@ -105,7 +107,7 @@ int main(int argc, char** argv) {
             pin(cpus[end % 2]);
             std::vector<char> message(size, 7);
             // As all ends do: until the processor's clock is fast.
-            for (const uint64_t begun = now(); now() - begun < 60'000'000;) {}
+            for (const uint64_t begun = now(); now() - begun < warm;) {}
             shared->arrived += 1;
             while (shared->arrived < ends) sched_yield();
             shared->began[end] = now();

@@ -1,5 +1,6 @@
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where the page is that the project shows.
 const REPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/report");
@@ -8,7 +9,7 @@ const REPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/report");
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 pub(crate) struct Args {
-    /// A quarter of the operations in each round.
+    /// A quarter of the operations in each round at most, and fewer where they take long: within three minutes.
     #[arg(long)]
     quick: bool,
     /// Only enough to see that everything works; the figures mean nothing.
@@ -74,6 +75,16 @@ impl Args {
 }
 
 impl Effort {
+    /// For how many milliseconds each end keeps its processor busy before a round.
+    pub(crate) fn warm_up(self) -> u64 {
+        if self == Effort::Full { 60 } else { 10 }
+    }
+
+    /// How long a round may take, by the first attempt at it.
+    pub(crate) fn limit(self) -> Option<Duration> {
+        (self != Effort::Full).then_some(Duration::from_millis(80))
+    }
+
     /// How many operations make a round, where a full one has `full`.
     pub(crate) fn operations(self, full: u64) -> u64 {
         match self {

@@ -8,15 +8,15 @@ use multiproc_core::Message;
 use multiproc_process::{Func, Process, StartMethod};
 use multiproc_shm::Shared;
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longer than any round should take.
 const HANG: Duration = Duration::from_secs(60);
 
-/// How long a processor's clock needs to become fast.
-const WARM: Duration = Duration::from_millis(60);
+/// How long a processor's clock needs to become fast, in milliseconds; see [`set_warm_up`].
+static WARM: AtomicU64 = AtomicU64::new(60);
 
 /// What an end tells, or why it could not do its work.
 pub(crate) type Told = std::result::Result<Done, String>;
@@ -44,6 +44,7 @@ pub(crate) struct Gate {
     arrived: Shared<AtomicU32>,
     ends: u32,
     cpu: Option<usize>,
+    warm: u64,
     /// How many operations the link does.
     pub(crate) count: u64,
 }
@@ -60,7 +61,7 @@ pub(crate) struct Outcome {
 impl Gate {
     /// Waits for the others and then does the work, which gives the sum and a figure if it takes one.
     pub(crate) fn pass(self, work: impl FnOnce(u64) -> std::result::Result<(u64, f64), String>) -> Told {
-        warm_up();
+        warm_up(Duration::from_millis(self.warm));
         // Relaxed: nothing but the moment is agreed upon.
         self.arrived.fetch_add(1, Ordering::Relaxed);
         while self.arrived.load(Ordering::Relaxed) < self.ends {
@@ -74,11 +75,22 @@ impl Gate {
 
 /// Keeps the processor busy until its clock is as fast as it gets: one that has rested is up to three times slower for
 /// some ten milliseconds, which would count for whoever starts processes.
-fn warm_up() {
+fn warm_up(time: Duration) {
     let begun = Instant::now();
-    while begun.elapsed() < WARM {
+    while begun.elapsed() < time {
         std::hint::black_box(begun);
     }
+}
+
+/// Says how long each end keeps its processor busy before it begins, in milliseconds.
+pub(crate) fn set_warm_up(milliseconds: u64) {
+    // Relaxed: set before anything is measured, by the thread that measures.
+    WARM.store(milliseconds, Ordering::Relaxed);
+}
+
+/// For ends that are other programs.
+pub(crate) fn warm_up_time() -> u64 {
+    WARM.load(Ordering::Relaxed)
 }
 
 impl Outcome {
@@ -147,6 +159,7 @@ pub(crate) fn threads<A: Send>(placement: Placement, count: u64, ends: Crew<A>) 
 
 fn gates(placement: Placement, count: u64, ends: usize) -> Result<Vec<Gate>> {
     let arrived = Shared::new(AtomicU32::new(0))?;
-    let gate = |end| Gate { arrived: arrived.clone(), ends: ends as u32, cpu: placement.cpu(end), count };
+    let (all, warm) = (ends as u32, warm_up_time());
+    let gate = |end| Gate { arrived: arrived.clone(), ends: all, cpu: placement.cpu(end), warm, count };
     Ok((0..ends).map(gate).collect())
 }

@@ -94,7 +94,12 @@ pub(crate) fn run(scenario: &'static Scenario, context: &Context) -> Result<Outc
     let mut samples = vec![Vec::new(); count];
     for system in &mut bench.systems {
         // Once for whatever happens only the first time.
-        (system.round)(system.operations.div_ceil(10)).map_err(|error| named(&system.name, error))?;
+        let (tenth, began) = (system.operations.div_ceil(10), Instant::now());
+        (system.round)(tenth).map_err(|error| named(&system.name, error))?;
+        if let Some(limit) = context.effort.limit() {
+            let fits = tenth as f64 * (limit.as_secs_f64() / began.elapsed().as_secs_f64());
+            system.operations = system.operations.min(fits as u64).max(tenth);
+        }
     }
     for round in 0..context.rounds as usize {
         for turn in 0..count {

@@ -1,4 +1,5 @@
 use crate::Result;
+use crate::ends;
 use crate::measure::Round;
 use crate::place::Placement;
 use crate::worker;
@@ -21,6 +22,7 @@ pub(crate) fn boost(
     }
     let mut command = Command::new(PROGRAM);
     command.args([mode, &size.to_string(), &pairs.to_string()]).args(placement.args());
+    command.arg(ends::warm_up_time().to_string());
     Ok(Ok(worker::rounds(command)?))
 }
 

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "many",
-    sentence: "start 1,000 processes (100 in a smoke run) that all wait until the last one has been started, then \
+    sentence: "start 1,000 processes (100 in a smoke run, fewer in a quick one) that all wait until the last one has been started, then \
                join them; the cost of one",
     unit: "us",
     bench,

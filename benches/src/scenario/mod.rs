@@ -19,6 +19,7 @@ mod spawn;
 
 use crate::Result;
 use crate::args::{Args, Effort, Peers};
+use crate::ends;
 use crate::measure::Bench;
 use crate::zygote::Zygote;
 use std::rc::Rc;
@@ -43,6 +44,7 @@ pub(crate) struct Context {
 impl Context {
     /// Must be called before a thread is started.
     pub(crate) fn new(args: &Args) -> Result<Context> {
+        ends::set_warm_up(args.effort().warm_up());
         let zygote = Rc::new(Zygote::start()?);
         Ok(Context { rounds: args.rounds(), effort: args.effort(), peers: args.peers, zygote })
     }
