@@ -12,6 +12,21 @@ pub(crate) fn has(packages: &[&str]) -> bool {
     are_installed(packages) || (is_root() && install(packages))
 }
 
+/// Lets packages of another architecture be installed; tells whether they may.
+pub(crate) fn admits(architecture: &str) -> bool {
+    let known = Command::new("dpkg").arg("--print-foreign-architectures").output();
+    let is_known = known.is_ok_and(|output| {
+        String::from_utf8_lossy(&output.stdout).lines().any(|known| known.trim() == architecture)
+    });
+    if is_known || !is_root() {
+        return is_known;
+    }
+    let mut add = Command::new("dpkg");
+    add.args(["--add-architecture", architecture]);
+    // The lists have none of its packages.
+    run(add).is_ok() && run(apt(&["update"])).is_ok()
+}
+
 fn are_installed(packages: &[&str]) -> bool {
     let mut query = Command::new("dpkg-query");
     query.args(["--show", "--showformat=${db:Status-Status}\n"]).args(packages);

@@ -17,6 +17,7 @@ mod shell;
 mod source;
 mod spelling;
 mod stress;
+mod targets;
 mod test;
 mod tidy;
 
