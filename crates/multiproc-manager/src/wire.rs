@@ -51,7 +51,14 @@ pub(crate) enum Role {
 /// The server's answer to a [`Hello`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Welcome {
-    Come { manager: Id, session: Id, max_message: u64, nonce: [u8; 32], address: Option<String> },
+    Come {
+        manager: Id,
+        session: Id,
+        max_message: u64,
+        max_calls: u64,
+        nonce: [u8; 32],
+        address: Option<String>,
+    },
     Refused(String),
 }
 

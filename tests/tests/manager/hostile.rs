@@ -7,6 +7,7 @@ use multiproc_tests::{eventually, on_fork_server};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -240,12 +241,16 @@ fn a_client_has_its_limits() {
             manager.value(0).unwrap();
             // So does a flood of calls that wait.
             let event = manager.event().unwrap();
+            let refused = AtomicUsize::new(0);
             thread::scope(|scope| {
-                let waiters: Vec<_> = (0..20).map(|_| scope.spawn(|| event.wait())).collect();
-                let refused = |waiter: &thread::ScopedJoinHandle<'_, Result<(), _>>| waiter.is_finished();
-                eventually(SOON, "those beyond the limit are told", || {
-                    waiters.iter().filter(|waiter| refused(waiter)).count() >= 12
-                });
+                for _ in 0..20 {
+                    scope.spawn(|| {
+                        let error = event.wait().unwrap_err();
+                        assert!(error.is_limit() && !error.may_have_run(), "{error}");
+                        refused.fetch_add(1, Ordering::Relaxed);
+                    });
+                }
+                eventually(SOON, "those beyond the limit are told", || refused.load(Ordering::Relaxed) == 12);
                 std::process::exit(0)
             })
         });

@@ -133,8 +133,8 @@ impl<'de> Deserialize<'de> for Picky {
             17 => Err(serde::de::Error::custom("seventeen is not taken")),
             18 => panic!("eighteen is not taken"),
             n => {
-                // Longer than anybody has patience with a worker.
                 if n == 19 {
+                    // tidy: sleep because an argument that takes longer than anybody has patience is what is tried
                     std::thread::sleep(Duration::from_millis(30));
                 }
                 Ok(Picky(n))

@@ -9,10 +9,48 @@ use multiproc_core::sys::fd::{self, Interest};
 use multiproc_pipe::frame::Outgoing;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How much longer than a call's own time its caller waits: so the server, which knows, says what has become of it.
 const GRACE: Duration = Duration::from_millis(250);
+
+/// How many lanes a process may have: as many as the server lets it have calls under way.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    most: usize,
+    taken: Arc<AtomicUsize>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Slot(Arc<AtomicUsize>);
+
+impl Slots {
+    pub(crate) fn new(most: usize) -> Slots {
+        Slots { most, taken: Arc::default() }
+    }
+
+    pub(crate) fn take(&self) -> Result<Slot, CallError> {
+        // Relaxed: a number, and nothing beside it.
+        let slot = Slot(Arc::clone(&self.taken));
+        if self.taken.fetch_add(1, Ordering::Relaxed) < self.most {
+            return Ok(slot);
+        }
+        let most = self.most;
+        Err(CallError::limited(format!(
+            "this process has {most} calls under way, the most that the manager takes: wait for some to end, or raise \
+             `max_calls`"
+        )))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A connection for one call at a time.
 #[derive(Debug)]
@@ -20,6 +58,8 @@ pub(crate) struct Lane {
     fd: OwnedFd,
     input: Input,
     sealer: Option<Sealer>,
+    /// After the descriptor: whose place is free is known to be gone.
+    _slot: Slot,
 }
 
 /// An answer, and what it says before its body.
@@ -40,8 +80,8 @@ pub(crate) enum Unanswered {
 }
 
 impl Lane {
-    pub(crate) fn new(fd: OwnedFd, input: Input, sealer: Option<Sealer>) -> Lane {
-        Lane { fd, input, sealer }
+    pub(crate) fn new(fd: OwnedFd, input: Input, sealer: Option<Sealer>, slot: Slot) -> Lane {
+        Lane { fd, input, sealer, _slot: slot }
     }
 
     /// Sends a call and waits for its answer.

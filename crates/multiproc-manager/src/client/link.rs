@@ -1,6 +1,6 @@
 //! What a process knows of a manager: its connection for notes, and its lanes.
 
-use super::lane::Lane;
+use super::lane::{Lane, Slots};
 use crate::error::{CallError, ManagerError, ManagerKind};
 use crate::input::Input;
 use crate::seal::{self, End, Opener, Sealer};
@@ -32,6 +32,7 @@ pub(crate) struct Link {
     /// Whose it is: a fork has a copy, and must not use it.
     process: u64,
     pub(crate) max_message: usize,
+    slots: Slots,
     pub(crate) address: Option<String>,
     pub(crate) way: Way,
     notes: Mutex<Notes>,
@@ -62,6 +63,7 @@ struct Welcomed {
     manager: Id,
     session: Id,
     max_message: usize,
+    max_calls: usize,
     address: Option<String>,
     sealer: Option<Sealer>,
     opener: Option<Opener>,
@@ -126,13 +128,14 @@ impl Link {
     }
 
     fn of(welcomed: Welcomed, way: Way) -> Result<Arc<Link>, ManagerError> {
-        let Welcomed { fd, manager, session, max_message, address, sealer, opener: _ } = welcomed;
+        let Welcomed { fd, manager, session, max_message, max_calls, address, sealer, opener: _ } = welcomed;
         let notes = Notes { fd, sealer, released: Vec::new(), is_broken: false };
         Ok(Arc::new(Link {
             manager,
             session,
             process: thread::process_id(),
             max_message,
+            slots: Slots::new(max_calls),
             address,
             way,
             notes: Mutex::new(notes),
@@ -165,11 +168,12 @@ impl Link {
         if let Some(lane) = self.reclaim() {
             return Ok(lane);
         }
+        let slot = self.slots.take()?;
         match &self.way {
             Way::Local => {
                 let (ours, theirs) = fd::with_descriptors(fd::socket_pair).map_err(CallError::io)?;
                 self.note(&Note::Lane, &[theirs.as_fd()]).map_err(|_| CallError::not_sent())?;
-                Ok(Lane::new(ours, Input::new(self.max_frame()), None))
+                Ok(Lane::new(ours, Input::new(self.max_frame()), None, slot))
             }
             Way::Inet(address, key) => {
                 let soonest = Deadline::after(CONNECT);
@@ -181,7 +185,7 @@ impl Link {
                 let welcomed = connect(address, key, role, deadline).map_err(CallError::connect)?;
                 let mut input = Input::new(self.max_frame());
                 input.opener = welcomed.opener;
-                Ok(Lane::new(welcomed.fd, input, welcomed.sealer))
+                Ok(Lane::new(welcomed.fd, input, welcomed.sealer, slot))
             }
         }
     }
@@ -358,12 +362,13 @@ fn hello(
         }
     };
     match arrived.head::<Welcome>() {
-        Ok(Welcome::Come { manager, session, max_message, nonce: theirs, address }) => {
+        Ok(Welcome::Come { manager, session, max_message, max_calls, nonce: theirs, address }) => {
             let seals = key.map(|key| seal::session(key, [&nonce, &theirs], End::Client));
             let (sealer, opener) =
                 seals.map_or((None, None), |(sealer, opener)| (Some(sealer), Some(opener)));
-            let max_message = usize::try_from(max_message).unwrap_or(usize::MAX);
-            Ok(Welcomed { fd, manager, session, max_message, address, sealer, opener })
+            let [max_message, max_calls] =
+                [max_message, max_calls].map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+            Ok(Welcomed { fd, manager, session, max_message, max_calls, address, sealer, opener })
         }
         Ok(Welcome::Refused(why)) => Err(ManagerKind::Refused(why).into()),
         Err(_) => Err(ManagerKind::NotOurs.into()),

@@ -144,9 +144,10 @@ impl Fresh {
         nonce: [u8; 32],
         sealer: Option<Sealer>,
     ) -> io::Result<()> {
-        let max_message = server.limits.message as u64;
+        let (max_message, max_calls) = (server.limits.message as u64, server.limits.calls as u64);
         let address = server.address.lock().clone();
-        self.send(&Welcome::Come { manager: server.id, session, max_message, nonce, address }, sealer)
+        let manager = server.id;
+        self.send(&Welcome::Come { manager, session, max_message, max_calls, nonce, address }, sealer)
     }
 
     fn refuse(&self, why: String, sealer: Option<Sealer>) {
