@@ -170,6 +170,11 @@ pub trait Backend: Send {
     /// How many envelopes it would take now.
     fn credit(&self, expected: Option<Duration>) -> usize;
 
+    /// How many elements the next envelope may have.
+    fn most(&self) -> u32 {
+        u32::MAX
+    }
+
     /// How many workers have nothing to do.
     fn idle(&self) -> usize;
 

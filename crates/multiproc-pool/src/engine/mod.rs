@@ -199,7 +199,7 @@ impl Engine {
                 // Who has put it together knew what is good for it.
                 part.len()
             };
-            if !self.hand(part, most, after) {
+            if !self.hand(part, most.min(self.backend.most()), after) {
                 break;
             }
         }

@@ -114,6 +114,16 @@ impl Local {
     }
 }
 
+impl Local {
+    /// Who gets the next envelope.
+    fn next_taker(&self) -> Option<usize> {
+        let is_free =
+            |worker: &Worker| worker.life == Life::Ready && worker.has.len() < 2 && !worker.is_corrupt;
+        let free = self.workers.iter().enumerate().filter(|(_, worker)| is_free(worker));
+        free.min_by_key(|(_, worker)| worker.has.len()).map(|(index, _)| index)
+    }
+}
+
 impl Backend for Local {
     fn caps(&self) -> Caps {
         Local::caps_of(self.options.kind)
@@ -131,17 +141,19 @@ impl Backend for Local {
         self.workers.iter().filter(|w| w.life == Life::Ready).map(|w| depth - w.has.len().min(depth)).sum()
     }
 
+    fn most(&self) -> u32 {
+        let Some(most) = self.options.tasks_per_worker else { return u32::MAX };
+        let given = self.next_taker().map_or(0, |index| self.workers[index].given);
+        u32::try_from(most.saturating_sub(given)).unwrap_or(u32::MAX).max(1)
+    }
+
     fn idle(&self) -> usize {
         self.workers.iter().filter(|worker| worker.life == Life::Ready && worker.has.is_empty()).count()
     }
 
     fn submit(&mut self, envelope: &Envelope<'_>) -> Result<(), Refusal> {
-        let free = self
-            .workers
-            .iter_mut()
-            .filter(|worker| worker.life == Life::Ready && worker.has.len() < 2 && !worker.is_corrupt)
-            .min_by_key(|worker| worker.has.len());
-        let Some(worker) = free else { return Err(Refusal::Busy) };
+        let Some(index) = self.next_taker() else { return Err(Refusal::Busy) };
+        let worker = &mut self.workers[index];
         worker.submit(envelope)?;
         if self.options.tasks_per_worker.is_some_and(|most| worker.given >= most) {
             worker.close();
