@@ -118,7 +118,7 @@ mod layout {
     }
 
     fn check(heading: &str, drawn: &[(usize, usize, &str)]) {
-        let page = include_str!("../../../../ARCHITECTURE.md");
+        let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ARCHITECTURE.md"));
         let part = page.split("\n### ").find(|part| part.starts_with(heading)).unwrap_or_default();
         for (offset, bytes, what) in drawn {
             let line = format!("\n{offset:>7} {bytes:>6}  {what}\n");

@@ -28,7 +28,7 @@ mod layout {
 
     #[test]
     fn as_it_is_drawn() {
-        let page = include_str!("../../../../ARCHITECTURE.md");
+        let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ARCHITECTURE.md"));
         let part = page.split("\n### ").find(|part| part.starts_with("The words of sync")).unwrap();
         let words = [(0, size_of::<Lock>(), "Lock"), (0, size_of::<DeathBell>(), "DeathBell")];
         let drawn = words.iter().chain(&cell::DRAWN).chain(&monitor::DRAWN).chain(&permits::DRAWN);
