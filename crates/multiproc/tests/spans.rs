@@ -1,5 +1,4 @@
 //! Spans around starts, tasks and calls, for a program that has a subscriber.
-#![expect(clippy::unwrap_used, reason = "what fails in a child fails its test")]
 
 use multiproc::{Manager, Pool, Process};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -69,7 +69,7 @@ fn one_wait_covers_queues_events_connections_processes_and_sockets() {
         assert_eq!(next(), [0]);
         assert_eq!(next(), [0], "it is ready until it is taken");
         assert_eq!(queue.try_get().unwrap(), 7);
-        assert_eq!(wait(&all[..1], Some(Duration::ZERO)).unwrap(), []);
+        assert!(wait(&all[..1], Some(Duration::ZERO)).unwrap().is_empty());
         ours.send(0).unwrap();
         assert_eq!(next(), [1]);
         assert_eq!(receiver.try_recv().unwrap(), "text");

@@ -128,10 +128,10 @@ impl Leases {
 mod copy {
     //! The same in a copy of the words, for watchers.
 
+    use super::super::control::{Control, Side};
+    use super::super::lease::Leases;
+    use super::super::{End, LEASES, Position};
     use super::{Seat, Sight};
-    use crate::ring::control::{Control, Side};
-    use crate::ring::lease::Leases;
-    use crate::ring::{End, LEASES, Position};
     use multiproc_shm::peek::word;
     use multiproc_sync::raw::{DeathBell, WaitCell};
     use std::io;
