@@ -133,7 +133,7 @@ const PARTS: &[Part] = &[
     Part {
         name: "environment",
         sentence: "no descriptors left, a full file system, memory limits, other PID namespaces, ten thousand signals a \
-                   second, a clock that is set, forks of programs with threads",
+                   second, forks of programs with threads",
         share: 0.0,
         run: |_| tests(suite(&["environment"])),
     },
