@@ -2,9 +2,11 @@
 
 use crate::error::{ClusterError, Kind};
 use crate::key;
+use crate::wire::Id;
 use multiproc_pipe::AuthKey;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where the server keeps tasks that no agent has taken.
 ///
@@ -65,6 +67,17 @@ impl Settings {
             storage: Storage::default(),
             lease: LEASE,
         }
+    }
+
+    /// Who was not heard of for longer than a lease.
+    pub(crate) fn silent<P>(
+        &self,
+        peers: &BTreeMap<Id, P>,
+        now: Instant,
+        heard: impl Fn(&P) -> Instant,
+    ) -> Vec<Id> {
+        let is_silent = |peer: &P| now.saturating_duration_since(heard(peer)) > self.lease;
+        peers.iter().filter(|(_, peer)| is_silent(peer)).map(|(id, _)| *id).collect()
     }
 
     /// How often one says that one is there.

@@ -244,14 +244,7 @@ impl Actor {
             if is_connected {
                 self.beat_to_all().await;
             }
-            let lease = self.link.settings.lease;
-            let silent: Vec<Id> = self
-                .callers
-                .iter()
-                .filter(|(_, caller)| now.saturating_duration_since(caller.heard) > lease)
-                .map(|(id, _)| *id)
-                .collect();
-            for id in silent {
+            for id in self.link.settings.silent(&self.callers, now, |caller| caller.heard) {
                 self.lose(id, true);
             }
         }

@@ -427,14 +427,7 @@ impl Actor {
         let asks = if self.roll.as_ref().is_some_and(|roll| !roll.is_asked()) { 0 } else { self.asks };
         let hello = self.hello();
         self.say(None, &ToAgents::Beat { hello, asks }).await;
-        let lease = self.link.settings.lease;
-        let silent: Vec<Id> = self
-            .agents
-            .iter()
-            .filter(|(_, agent)| now.saturating_duration_since(agent.heard) > lease)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in silent {
+        for id in self.link.settings.silent(&self.agents, now, |agent| agent.heard) {
             self.lose(id, now);
         }
         self.give_up_what_the_lost_may_have(now);
