@@ -25,6 +25,6 @@ pub(crate) fn suite() -> Result<Option<Vec<String>>> {
 }
 
 /// Tells whether a server can be started.
-fn is_installed() -> bool {
+pub(crate) fn is_installed() -> bool {
     PLACES.iter().any(|place| Path::new(place).exists())
 }
