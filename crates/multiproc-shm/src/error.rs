@@ -124,7 +124,7 @@ impl ShmError {
         )
     }
 
-    /// Tells whether the object was made in another PID namespace.
+    /// Tells whether the object was made in another PID namespace, or another time namespace.
     pub fn is_other_namespace(&self) -> bool {
         matches!(self.kind, Kind::Mismatch { mismatch: Mismatch::Namespace, .. })
     }

@@ -8,7 +8,8 @@
 //!     16      8  fingerprint of the type        "
 //!     24      8  length of the payload          "
 //!     32      8  offset of the payload          "
-//!     40      8  id of the PID namespace        "
+//!     40      8  ids of the PID and time        "
+//!                namespaces
 //!     48      8  length of the description      "
 //!     56      8  zero                           "
 //!     64         payload, at the next multiple of its alignment
@@ -26,7 +27,7 @@ use std::os::unix::fs::MetadataExt;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"mproc\0\r\n");
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The payload's largest alignment: mappings begin at page boundaries.
 const MAX_ALIGN: usize = 4096;
@@ -66,7 +67,7 @@ pub(crate) enum Mismatch {
     #[error("holds another type, or the same one built differently: open it as what it was created")]
     Type,
     #[error(
-        "was made in another PID namespace, whose process numbers mean nothing here: share it within one"
+        "was made in another PID or time namespace, whose process numbers and moments mean nothing here: share it within one"
     )]
     Namespace,
     #[error("has a length that contradicts its header: it was cut or overwritten, make another")]
@@ -119,7 +120,7 @@ impl Header {
             fingerprint,
             len,
             offset: Header::offset_of_payload::<T>() as u64,
-            namespace: pid_namespace(),
+            namespace: namespaces(),
             about: 0,
             reserved: 0,
         }
@@ -190,13 +191,16 @@ impl Header {
     }
 
     pub(crate) fn is_of_this_namespace(&self) -> bool {
-        self.namespace == pid_namespace()
+        self.namespace == namespaces()
     }
 }
 
-/// The number of this process's PID namespace; 0 where `/proc` does not tell.
-fn pid_namespace() -> u64 {
-    std::fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino())
+/// The numbers of this process's PID namespace, in the lower half, and of its time namespace, by which `/proc` tells when
+/// a process started; each is 0 where `/proc` does not tell.
+fn namespaces() -> u64 {
+    let number = |path| std::fs::metadata(path).map_or(0, |namespace| namespace.ino());
+    // The kernel numbers them by 32 bits.
+    number("/proc/self/ns/pid") & u64::from(u32::MAX) | number("/proc/self/ns/time") << 32
 }
 
 #[cfg(test)]
@@ -214,7 +218,7 @@ mod tests {
             good.compare(&other, len).unwrap_err()
         };
         assert_eq!(differs(|h| h.magic ^= 1), Mismatch::Magic);
-        assert_eq!(differs(|h| h.version += 1), Mismatch::Version { found: 3 });
+        assert_eq!(differs(|h| h.version += 1), Mismatch::Version { found: 4 });
         assert_eq!(differs(|h| h.kind += 1), Mismatch::Type);
         assert_eq!(differs(|h| h.fingerprint ^= 1), Mismatch::Type);
         assert_eq!(differs(|h| h.namespace ^= 1), Mismatch::Namespace);
