@@ -28,6 +28,12 @@ unsafe extern "C" {
     fn sched_setaffinity(pid: c_int, len: usize, mask: *const u64) -> c_int;
     fn prctl(option: c_int, ...) -> c_int;
     fn siginterrupt(signal: c_int, interrupts: c_int) -> c_int;
+    fn clock_nanosleep(
+        clock: c_int,
+        flags: c_int,
+        until: *const [c_long; 2],
+        rest: *mut [c_long; 2],
+    ) -> c_int;
     fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int;
     fn setitimer(which: c_int, new: *const [c_long; 4], old: *mut [c_long; 4]) -> c_int;
 }
@@ -171,31 +177,87 @@ pub fn set_own_affinity(mask: u64) {
 /// Forbids this thread and all that comes of it to make processes by `clone3`, as containers do; with `descriptor`
 /// also by `clone` with a descriptor.
 pub fn filter_clone(descriptor: bool) {
-    #[repr(C)]
-    struct Instruction(u16, u8, u8, u32);
+    const CLONE3: u32 = 435;
+    const CLONE: u32 = if cfg!(target_arch = "x86_64") { 56 } else { 220 };
+    const CLONE_PIDFD: u32 = 0x1000;
+    const ERROR: u32 = 0x0005_0000;
+    let refused = if descriptor { CLONE_PIDFD } else { 0 };
+    filter(&[
+        Instruction(LOAD, 0, 0, 0), // the call's number
+        Instruction(EQUAL, 4, 0, CLONE3),
+        Instruction(EQUAL, 0, 2, CLONE),
+        Instruction(LOAD, 0, 0, argument(0)),
+        Instruction(ANY_OF, 2, 0, refused),
+        Instruction(END, 0, 0, ALLOW),
+        Instruction(END, 0, 0, ERROR | 38), // ENOSYS
+        Instruction(END, 0, 0, ERROR | 1),  // EPERM
+    ]);
+}
+
+/// Kills this process, or one that comes of it, where it asks the kernel to wait until a moment of the wall clock.
+pub fn forbid_waits_by_wall_clock() {
+    const FUTEX: u32 = if cfg!(target_arch = "x86_64") { 202 } else { 98 };
+    const FUTEX_WAITV: u32 = 449;
+    const CLOCK_NANOSLEEP: u32 = if cfg!(target_arch = "x86_64") { 230 } else { 115 };
+    const TIMERFD_CREATE: u32 = if cfg!(target_arch = "x86_64") { 283 } else { 85 };
+    const FUTEX_CLOCK_REALTIME: u32 = 256;
+    const TIMER_ABSTIME: u32 = 1;
+    const CLOCK_REALTIME: u32 = 0;
+    const KILL: u32 = 0x8000_0000;
+    filter(&[
+        Instruction(LOAD, 0, 0, 0), // the call's number
+        Instruction(EQUAL, 4, 0, FUTEX),
+        Instruction(EQUAL, 7, 0, FUTEX_WAITV),
+        Instruction(EQUAL, 8, 0, CLOCK_NANOSLEEP),
+        Instruction(EQUAL, 9, 0, TIMERFD_CREATE),
+        Instruction(END, 0, 0, ALLOW),
+        Instruction(LOAD, 0, 0, argument(1)), // of futex: what is to be done
+        Instruction(ANY_OF, 0, 8, FUTEX_CLOCK_REALTIME),
+        Instruction(LOAD, 0, 0, argument(3)), // until when; the C library joins threads without a time
+        Instruction(EQUAL, 6, 7, 0),
+        Instruction(LOAD, 0, 0, argument(4)), // of futex_waitv: the clock
+        Instruction(EQUAL, 5, 4, CLOCK_REALTIME),
+        Instruction(LOAD, 0, 0, argument(1)), // of clock_nanosleep: whether until a moment
+        Instruction(ANY_OF, 0, 2, TIMER_ABSTIME),
+        Instruction(LOAD, 0, 0, argument(0)), // the clock
+        Instruction(EQUAL, 1, 0, CLOCK_REALTIME),
+        Instruction(END, 0, 0, ALLOW),
+        Instruction(END, 0, 0, KILL),
+    ]);
+}
+
+/// Waits until a moment of the wall clock that has passed.
+pub fn wait_by_wall_clock() {
+    const CLOCK_REALTIME: c_int = 0;
+    const TIMER_ABSTIME: c_int = 1;
+    let passed = [0, 0];
+    // SAFETY: the pointer leads to a moment, and of what is left nothing is asked.
+    unsafe { clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &raw const passed, std::ptr::null_mut()) };
+}
+
+/// An instruction of a filter of system calls: what, how many to skip if so, if not, and a number.
+#[repr(C)]
+struct Instruction(u16, u8, u8, u32);
+
+const LOAD: u16 = 0x20;
+const EQUAL: u16 = 0x15;
+const ANY_OF: u16 = 0x45;
+const END: u16 = 0x06;
+const ALLOW: u32 = 0x7fff_0000;
+
+/// Where the lower half of a system call's argument stands for a filter.
+const fn argument(at: u32) -> u32 {
+    16 + 8 * at
+}
+
+/// Has this thread, and all that comes of it, filtered from now on.
+fn filter(instructions: &[Instruction]) {
     #[repr(C)]
     struct Program(u16, *const Instruction);
 
     const PR_SET_NO_NEW_PRIVS: c_int = 38;
     const PR_SET_SECCOMP: c_int = 22;
     const FILTER: c_int = 2;
-    const CLONE3: u32 = 435;
-    const CLONE: u32 = if cfg!(target_arch = "x86_64") { 56 } else { 220 };
-    const CLONE_PIDFD: u32 = 0x1000;
-    const ALLOW: u32 = 0x7fff_0000;
-    const ERROR: u32 = 0x0005_0000;
-    let (load, equal, set, end) = (0x20, 0x15, 0x45, 0x06);
-    let refused = if descriptor { CLONE_PIDFD } else { 0 };
-    let instructions = [
-        Instruction(load, 0, 0, 0), // the call's number
-        Instruction(equal, 4, 0, CLONE3),
-        Instruction(equal, 0, 2, CLONE),
-        Instruction(load, 0, 0, 16), // its first argument
-        Instruction(set, 2, 0, refused),
-        Instruction(end, 0, 0, ALLOW),
-        Instruction(end, 0, 0, ERROR | 38), // ENOSYS
-        Instruction(end, 0, 0, ERROR | 1),  // EPERM
-    ];
     let program = Program(instructions.len() as u16, instructions.as_ptr());
     // SAFETY: takes plain numbers.
     assert_eq!(unsafe { prctl(PR_SET_NO_NEW_PRIVS, 1usize, 0usize, 0usize, 0usize) }, 0);

@@ -132,8 +132,8 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "environment",
-        sentence: "no descriptors left, a full file system, memory limits, other PID namespaces, ten thousand signals a \
-                   second, forks of programs with threads",
+        sentence: "no descriptors left, a full file system, memory limits, other PID and time namespaces, ten thousand \
+                   signals a second, a wall clock that jumps, forks of programs with threads",
         share: 0.0,
         run: |_| tests(suite(&["environment"])),
     },

@@ -7,6 +7,9 @@
     reason = "helpers of tests may panic as tests do, and tell"
 )]
 
+/// A wall clock that jumps, and clocks of another world.
+mod clocks;
+
 /// Descriptors, file systems, memory that are used up.
 mod limits;
 

@@ -44,6 +44,7 @@ pub(super) const FILES: &[&str] = &[
     "tests/stress/src/scenarios/robust.rs",
     "tests/tests/corrupt/heap.rs",
     "tests/tests/process/constructors.rs",
+    "tests/tests/environment/clocks.rs",
     "tests/tests/environment/threads.rs",
     "tests/tests/process/forked.rs",
     "tests/tests/sync/forked.rs",
