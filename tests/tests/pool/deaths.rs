@@ -1,6 +1,7 @@
 use crate::{flag, kill, spin, wait_for, wait_for_workers, with_workers};
 use multiproc::{Cause, Pool, TaskError, WorkerStatus};
 use multiproc_tests::Bytes;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Runs a task that harms its worker amid others, which must not notice.
@@ -41,6 +42,35 @@ fn the_cause_is_told() {
         }
         let overflown = amid_others(&pool, deep);
         assert_eq!((overflown.signal(), overflown.cause()), (Some(11), Cause::Crash));
+    });
+}
+
+#[test]
+fn a_caller_that_has_waited_long_is_told_at_once() {
+    // Long enough that nobody takes the next worker's coming for the news.
+    const LONG: Duration = Duration::from_millis(300);
+    with_workers(|| {
+        // tidy: sleep because the next worker is to take long to come
+        let pool = Pool::builder().workers(1).init((), |()| thread::sleep(LONG)).build().unwrap();
+        let mut delays: Vec<Duration> = (0..7)
+            .map(|_| {
+                let begun = flag();
+                let task = pool.apply_async(begun.clone(), crate::block);
+                wait_for(&begun, 1);
+                let id = pool.worker_ids()[0];
+                let killed = thread::spawn(move || {
+                    // tidy: sleep because the caller is to have been waiting for long
+                    thread::sleep(LONG);
+                    kill(id);
+                    Instant::now()
+                });
+                assert!(task.get().unwrap_err().is_worker_death());
+                let told = Instant::now();
+                told.saturating_duration_since(killed.join().unwrap())
+            })
+            .collect();
+        delays.sort_unstable();
+        assert!(delays[3] < Duration::from_millis(20), "{delays:?}");
     });
 }
 

@@ -1,7 +1,8 @@
-use crate::{flag, raise, wait_for, wait_for_workers, with_workers};
+use crate::{Random, flag, raise, spin, wait_for, wait_for_workers, with_workers};
 use multiproc::Pool;
 use multiproc_tests::eventually;
 use std::collections::BTreeSet;
+use std::thread;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -14,6 +15,32 @@ fn after_so_many_tasks() {
             (0..40).flat_map(|_| pool.map(vec![(); 25], |()| std::process::id()).unwrap()).collect();
         assert!(ids.len() >= 20, "1,000 tasks by {} workers", ids.len());
         wait_for_workers(&pool, 2);
+    });
+}
+
+#[test]
+fn after_so_many_tasks_also_during_the_last_one() {
+    with_workers(|| {
+        let pool = Pool::builder().workers(1).tasks_per_worker(1).build().unwrap();
+        for _ in 0..20 {
+            let (begun, over) = (flag(), flag());
+            thread::scope(|scope| {
+                let args = (begun.clone(), over.clone());
+                scope.spawn(|| {
+                    let last = pool.apply(args, |(begun, over)| {
+                        raise(&begun);
+                        wait_for(&over, 1);
+                    });
+                    assert_eq!(last, Ok(()));
+                });
+                wait_for(&begun, 1);
+                // The replacement comes while the task runs still, whoever has handed it out.
+                let other = pool.apply_async((), |()| ());
+                let came = other.get_timeout(SOON);
+                raise(&over);
+                assert_eq!(came, Ok(()), "no replacement has come");
+            });
+        }
     });
 }
 
@@ -65,6 +92,42 @@ fn with_the_work() {
         assert!(tasks.into_iter().all(|task| task.get() == Ok(())), "as many as there is work for, at once");
         eventually(SOON, "all have left", || pool.worker_ids().is_empty());
         assert_eq!(pool.apply(1u8, |n| n), Ok(1));
+    });
+}
+
+#[test]
+fn with_the_work_that_its_only_caller_waits_for() {
+    with_workers(|| {
+        // The caller works the pool from before the worker is ready until its result is there, whenever that is: who
+        // lets it go has not been told of it by anybody else.
+        let builder = Pool::builder().workers(1).min_workers(0).idle_timeout(Duration::from_millis(5));
+        let pool = builder.build().unwrap();
+        let mut random = Random(7);
+        for _ in 0..200 {
+            pool.apply(random.next(6_000), |micros| spin(Duration::from_micros(micros))).unwrap();
+            eventually(SOON, "it has left", || pool.worker_ids().is_empty());
+        }
+    });
+}
+
+#[test]
+fn with_a_pool_that_is_closed_while_its_first_worker_comes() {
+    with_workers(|| {
+        let mut random = Random(9);
+        for _ in 0..100 {
+            let slow = Pool::builder().workers(1).init((), |()| spin(Duration::from_millis(3)));
+            let pool = slow.build().unwrap();
+            thread::scope(|scope| {
+                let (micros, pool) = (random.next(4_000), &pool);
+                let last =
+                    scope.spawn(move || pool.apply(micros, |micros| spin(Duration::from_micros(micros))));
+                while pool.stats().queued + pool.stats().under_way == 0 && !last.is_finished() {
+                    thread::yield_now();
+                }
+                assert!(pool.join_timeout(SOON), "the pool does not know that its last task is done");
+                assert_eq!(last.join().unwrap(), Ok(()));
+            });
+        }
     });
 }
 

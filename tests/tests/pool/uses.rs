@@ -2,7 +2,7 @@ use crate::{flag, raise, wait_for, with_workers};
 use multiproc::{Fd, Pool, SharedBytesMut, TaskError};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -30,13 +30,35 @@ fn callbacks_are_called_once_and_may_panic() {
             assert!(seen.into_iter().eq(0..300));
             // One that waits for another task, on the pool's own thread.
             let (sender, results) = mpsc::channel();
-            let pool = std::sync::Arc::new(pool);
-            let inner = std::sync::Arc::clone(&pool);
+            let pool = Arc::new(pool);
+            let inner = Arc::clone(&pool);
             pool.apply_async(1u32, |n| n).on_done(move |one| {
                 let two = inner.apply(one.unwrap(), |n| n + 1);
                 sender.send(two).unwrap();
             });
             assert_eq!(results.recv_timeout(Duration::from_secs(20)).unwrap(), Ok(2));
+        }
+    });
+}
+
+#[test]
+fn a_callback_that_waits_while_another_caller_does_is_told_of_a_death() {
+    with_workers(|| {
+        for _ in 0..5 {
+            let pool = Arc::new(Pool::new(3).unwrap());
+            let (go, over) = (flag(), flag());
+            let first = pool.apply_async(go.clone(), |go| wait_for(&go, 1));
+            let (inner, own) = (Arc::clone(&pool), over.clone());
+            first.on_done(move |_| {
+                let died = inner.apply((), |()| -> () { std::process::abort() });
+                assert!(died.unwrap_err().is_worker_death());
+                raise(&own);
+            });
+            let other = pool.apply_async((go, over), |(go, over)| {
+                raise(&go);
+                wait_for(&over, 1);
+            });
+            assert_eq!(other.get_timeout(Duration::from_secs(20)), Ok(()), "the callback waits for ever");
         }
     });
 }

@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a caller sleeps at most before it looks for itself.
@@ -57,9 +57,6 @@ pub(crate) struct Core {
     owner: u64,
     /// How many workers there are, or are to be at most.
     pub(crate) size: Arc<Size>,
-    /// When the supervisor wakes by itself, in nanoseconds since the start.
-    pub(crate) wakes_at: AtomicU64,
-    pub(crate) start: Instant,
 }
 
 thread_local! {
@@ -91,8 +88,6 @@ impl Core {
             spin: Spin::new(),
             owner: ids::process_id(),
             size,
-            wakes_at: AtomicU64::new(0),
-            start: Instant::now(),
         });
         if let Err(error) = supervisor::start(Arc::clone(&core)) {
             core.engine.lock().backend.shut_down(Shutdown::Now, None);
@@ -188,7 +183,12 @@ impl Core {
                 };
                 return ready;
             }
-            let soon = Instant::now() + FOLLOW;
+            let is_alone = self.is_own_thread();
+            if is_alone {
+                // A callback that waits: who works the engine buries nobody.
+                self.pump();
+            }
+            let soon = Instant::now() + if is_alone { ALONE } else { FOLLOW };
             park(deadline.instant().map_or(soon, |at| at.min(soon)));
         }
     }
@@ -302,13 +302,10 @@ impl Drop for Collecting<'_> {
         // Release: partner of the Acquire in `wait`.
         self.core.collecting.store(false, Ordering::Release);
         self.core.door.hand_back(self.seen.get());
-        // What is to be done at some time is the supervisor's business again.
-        let next = self.core.engine.lock().next_time();
-        if let Some(next) = next {
-            let at = next.saturating_duration_since(self.core.start).as_nanos() as u64;
-            if at < self.core.wakes_at.load(Ordering::Relaxed) {
-                self.core.door.ring();
-            }
+        // What is to be done at some time is the supervisor's business again, and so is the end when all is done.
+        let is_due = self.core.engine.lock().is_due_before_the_supervisor();
+        if is_due || self.core.end.ending.lock().is_some() {
+            self.core.door.ring();
         }
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Engine {
     expire_at: Option<Instant>,
     /// When the backend wants to be attended to.
     attend_at: Option<Instant>,
+    /// When the supervisor wakes by itself.
+    pub(crate) wakes_at: Option<Instant>,
     pub(crate) recorder: Recorder,
     pub(crate) ids: Vec<u32>,
     events: Vec<crate::backend::Event>,
@@ -86,6 +88,7 @@ impl Engine {
             patience: PATIENCE,
             expire_at: None,
             attend_at: None,
+            wakes_at: None,
             recorder: Recorder::default(),
             ids,
             events: Vec::new(),
@@ -114,6 +117,11 @@ impl Engine {
     /// When the backend is to be attended to, too.
     pub(crate) fn next_attention(&self) -> Option<Instant> {
         [self.next_time(), self.attend_at].into_iter().flatten().min()
+    }
+
+    /// Tells whether there is something to do at a time through which the supervisor would sleep.
+    pub(crate) fn is_due_before_the_supervisor(&self) -> bool {
+        self.next_time().is_some_and(|at| self.wakes_at.is_none_or(|wakes_at| at < wakes_at))
     }
 
     pub(crate) fn push(&mut self, work: Work) {
@@ -155,10 +163,15 @@ impl Engine {
     pub(crate) fn attend(&mut self, after: &mut After) {
         let mut events = std::mem::take(&mut self.events);
         self.attend_at = self.backend.attend(&mut events);
+        let is_news = !events.is_empty();
         self.handle(&mut events, after);
         self.events = events;
         self.hand_out(after);
         self.show();
+        if is_news {
+            // Of a death no worker tells who sleeps at the door until its result is there.
+            self.backend.door().announce();
+        }
     }
 
     /// Hands over what waits, as far as there are workers for it.

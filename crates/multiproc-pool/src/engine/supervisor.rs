@@ -8,7 +8,6 @@ use multiproc_core::Deadline;
 use multiproc_process::{catch, discard};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,15 +57,15 @@ fn run(core: &Core) {
                 None => false,
                 Some(ending) => end(&mut engine, core, ending, &mut after),
             };
-            (engine.next_attention(), is_over)
+            // Under the same lock: who sets an earlier time after this finds that it must ring.
+            engine.wakes_at = engine.next_attention();
+            (engine.wakes_at, is_over)
         };
         core.conclude(after);
         call_back(core);
         if is_over {
             return;
         }
-        let at = next.map_or(u64::MAX, |at| at.saturating_duration_since(core.start).as_nanos() as u64);
-        core.wakes_at.store(at, Ordering::Relaxed);
         let deadline = next.map_or(Deadline::NEVER, Deadline::at);
         if let Err(error) = core.door.wait(seen, !core.is_collected(), deadline) {
             tracing::error!(target: "multiproc::pool", %error, "the pool cannot watch its workers");

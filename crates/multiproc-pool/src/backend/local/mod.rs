@@ -95,12 +95,27 @@ impl Local {
         }
     }
 
-    /// Has the supervisor end those with whom nothing more can be exchanged.
-    fn report_corrupt(&self) {
-        let is_to_end = |worker: &Worker| {
-            worker.is_corrupt && worker.life != Life::Killed && matches!(worker.body, Body::Process(_))
-        };
-        if self.workers.iter().any(is_to_end) {
+    /// Has each worker tell what there is, and the supervisor look at whom that made its business: whoever calls this
+    /// may be somebody else, during whose work the supervisor sleeps.
+    fn hear(&mut self, tell: fn(&mut Worker, &mut Vec<Event>), events: &mut Vec<Event>) {
+        let mut is_due = false;
+        for worker in &mut self.workers {
+            let (was_starting, was_ready) = (worker.life == Life::Starting, worker.life == Life::Ready);
+            tell(worker, events);
+            let has_come = !was_ready && worker.life == Life::Ready;
+            if was_starting && has_come {
+                self.early_deaths = 0;
+                if self.given_up.take().is_some() {
+                    events.push(Event::Impossible(None));
+                }
+            }
+            // When it is to go was not asked while it was starting, or stopping.
+            is_due |= has_come;
+            // Nothing more can be exchanged with it.
+            is_due |=
+                worker.is_corrupt && worker.life != Life::Killed && matches!(worker.body, Body::Process(_));
+        }
+        if is_due {
             self.door.ring();
         }
     }
@@ -157,6 +172,8 @@ impl Backend for Local {
         worker.submit(envelope)?;
         if self.options.tasks_per_worker.is_some_and(|most| worker.given >= most) {
             worker.close();
+            // Its replacement comes while it is at this.
+            self.door.ring();
         }
         Ok(())
     }
@@ -212,17 +229,7 @@ impl Backend for Local {
     }
 
     fn collect(&mut self, events: &mut Vec<Event>) {
-        for worker in &mut self.workers {
-            let was_starting = worker.life == Life::Starting;
-            worker.collect(events);
-            if was_starting && worker.life == Life::Ready {
-                self.early_deaths = 0;
-                if self.given_up.take().is_some() {
-                    events.push(Event::Impossible(None));
-                }
-            }
-        }
-        self.report_corrupt();
+        self.hear(Worker::collect, events);
     }
 
     fn attend(&mut self, events: &mut Vec<Event>) -> Option<Instant> {
@@ -240,8 +247,7 @@ impl Backend for Local {
     }
 
     fn harvest(&mut self, events: &mut Vec<Event>) {
-        self.workers.iter_mut().for_each(|worker| worker.harvest(events));
-        self.report_corrupt();
+        self.hear(Worker::harvest, events);
     }
 
     fn workers(&self) -> Vec<WorkerInfo> {
