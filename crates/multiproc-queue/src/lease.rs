@@ -112,12 +112,7 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`lease`](Self::lease), and [`is_empty`](GetError::is_empty).
     pub fn try_lease(&self) -> Result<Lease<T>, GetError> {
-        match self.lease_until(Deadline::now(), Late::Empty) {
-            Err(error) if error.is_empty() && self.has_looked_for_the_dead() => {
-                self.lease_until(Deadline::now(), Late::Empty)
-            }
-            result => result,
-        }
+        self.lease_until(Deadline::now(), Late::Empty)
     }
 
     /// Leases the first message, waiting for one at most that long.

@@ -15,7 +15,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use get::Iter;
@@ -49,8 +49,6 @@ struct Shared<T> {
     max_bytes: u64,
     /// What a batch left behind a message that could not be decoded; the flag spares a look.
     has_left: AtomicBool,
-    /// When somebody last looked for the dead who need not wait.
-    last_look: AtomicU64,
     left: Mutex<VecDeque<Result<T, GetError>>>,
     marker: PhantomData<fn(T) -> T>,
 }
@@ -104,8 +102,7 @@ impl<T: Message> Queue<T> {
         let max_bytes = ring.memory().numbers()[3];
         let left = Mutex::new(VecDeque::new());
         let has_left = AtomicBool::new(false);
-        let last_look = AtomicU64::new(0);
-        let shared = Shared { ring, depot, max_bytes, has_left, last_look, left, marker: PhantomData };
+        let shared = Shared { ring, depot, max_bytes, has_left, left, marker: PhantomData };
         Queue { shared: Arc::new(shared) }
     }
 

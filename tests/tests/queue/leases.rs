@@ -84,6 +84,31 @@ fn of_a_process_that_is_killed() {
 }
 
 #[test]
+fn of_the_dead_for_who_never_waits() {
+    on_both(Limit::default(), |_| {
+        let (queue, ready) = (Queue::bounded(9).unwrap(), Queue::bounded(1).unwrap());
+        for number in 0..10 {
+            queue.put(number).unwrap();
+            let arguments = (queue.clone(), ready.clone());
+            let child = Process::spawn(arguments, |(queue, ready): (Queue<u32>, Queue<()>)| {
+                let _lease = queue.lease().unwrap();
+                ready.put(()).unwrap();
+                std::thread::park();
+            })
+            .unwrap();
+            ready.get().unwrap();
+            assert!(queue.try_get().unwrap_err().is_empty());
+            child.kill().unwrap();
+            child.wait().unwrap();
+            // At once, though it has only just looked.
+            let is_leased = number % 2 == 0;
+            let found = if is_leased { queue.try_lease().unwrap().done() } else { queue.try_get().unwrap() };
+            assert_eq!(found, number);
+        }
+    });
+}
+
+#[test]
 fn of_a_closed_queue() {
     isolated(|| {
         let queue = Queue::bounded(9).unwrap();

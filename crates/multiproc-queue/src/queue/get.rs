@@ -5,7 +5,6 @@ use crate::kept::with_batch;
 use crate::message::{self, Arrival};
 use crate::ring::{Anyone, Batch, Leased, Peers};
 use crate::watched::{self, Getting, Watched};
-use multiproc_core::sys::clock::coarse_millis;
 use multiproc_core::{Deadline, Message};
 use multiproc_sync::Readiness;
 use std::io;
@@ -36,12 +35,7 @@ impl<T: Message> Queue<T> {
     ///
     /// Those of [`get`](Self::get), and [`is_empty`](GetError::is_empty).
     pub fn try_get(&self) -> Result<T, GetError> {
-        match self.get_until(Deadline::now(), Late::Empty, &Anyone) {
-            Err(error) if error.is_empty() && self.has_looked_for_the_dead() => {
-                self.get_until(Deadline::now(), Late::Empty, &Anyone)
-            }
-            result => result,
-        }
+        self.get_until(Deadline::now(), Late::Empty, &Anyone)
     }
 
     /// Takes the first message, waiting for one at most that long.
@@ -249,16 +243,6 @@ impl<T: Message> Queue<T> {
             let result = self.decode_first(batch, fetched, &mut place);
             Ok((leased, found(result, place)))
         })
-    }
-
-    /// Looks for dead processes that have leases, unless that was just done; tells whether it did.
-    pub(crate) fn has_looked_for_the_dead(&self) -> bool {
-        let now = coarse_millis();
-        let is_due = self.shared.last_look.swap(now, Ordering::Relaxed) != now;
-        if is_due {
-            self.shared.ring.return_of_the_dead();
-        }
-        is_due
     }
 
     /// What a batch had left behind for this process.

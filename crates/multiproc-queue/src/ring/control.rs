@@ -61,7 +61,8 @@ pub(super) struct Side {
     pub(super) cursor: AtomicU64,
     /// Of the tail: the last token of the depot that was given.
     pub(super) token: AtomicU64,
-    /// Of the head: how many records wait to be delivered again; after a death more than there are.
+    /// Of the head: how many records wait to be delivered again, after a death more than there are, and whether handles
+    /// may be kept for nobody.
     pub(super) returned: AtomicU64,
     /// Of the head: a number that changes whenever a lease ends.
     pub(super) ended: AtomicU64,

@@ -19,6 +19,9 @@
 //! or ends under a lock, which who hears the bell frees; who comes later finds that lock when a short sleep ends. What
 //! is returned is told to sleepers by publishing the tail as it is, and what is done by publishing the head as it is.
 //! Killed in between, the bell tells it.
+//!
+//! Handles are kept before the place is filled in, and forgotten after it is free. Killed in between, they are kept for
+//! nobody: who comes next, to lease or to take, forgets them.
 
 use super::memory::Cursor;
 use super::peers::{lock, politely};
@@ -35,6 +38,9 @@ pub const LEASES: usize = if cfg!(any(loom, multiproc_model)) { 2 } else { 80 };
 const FREE: u64 = 0;
 /// No process has this number, of which 30 bits are a thread's.
 const RETURNED: u64 = u64::MAX;
+/// Beside the number of those that were returned: after a death handles may be kept for nobody. So the one look that
+/// each taker makes finds both.
+const UNTIDY: u64 = 1 << 63;
 const REDELIVERED: u64 = 1 << 32;
 
 /// The leases; all zeros is none.
@@ -101,6 +107,11 @@ impl Leases {
     #[cfg(not(any(loom, multiproc_model)))]
     pub(super) fn place_of_owner(place: usize) -> usize {
         std::mem::offset_of!(Leases, owners) + place * size_of::<AtomicU64>()
+    }
+
+    /// How many records wait to be delivered again, by the word that counts them.
+    pub(super) fn count_returned(word: u64) -> usize {
+        usize::try_from(word & !UNTIDY).unwrap_or(LEASES).min(LEASES)
     }
 
     fn is_full(&self) -> bool {
@@ -197,7 +208,7 @@ impl<M: Memory> Ring<M> {
                 _ => {}
             }
         }
-        head.returned.store(returned, Ordering::Relaxed);
+        head.returned.store(returned | UNTIDY, Ordering::Relaxed);
         self.count_end();
     }
 
@@ -207,7 +218,7 @@ impl<M: Memory> Ring<M> {
         ended.store(ended.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Tells whether a record waits to be delivered again.
+    /// Tells whether a record waits to be delivered again, or somebody died at the head.
     #[inline]
     pub(super) fn has_returned(&self) -> bool {
         self.memory.control().head.returned.load(Ordering::Relaxed) != 0
@@ -218,14 +229,25 @@ impl<M: Memory> Ring<M> {
         returned.store(returned.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }
 
+    /// Finds a record that was returned, and forgets what is kept for nobody; the caller owns the head's lock.
+    fn find_returned(&self, records: &mut impl Sink) -> Option<usize> {
+        let returned = &self.memory.control().head.returned;
+        if returned.load(Ordering::Relaxed) & UNTIDY != 0 {
+            self.forget_kept(|is_open| records.forget_kept(is_open));
+            // Killed before this, it is done again.
+            returned.store(returned.load(Ordering::Relaxed) & !UNTIDY, Ordering::Relaxed);
+        }
+        let place = self.leases().find(RETURNED);
+        if place.is_none() {
+            returned.store(0, Ordering::Relaxed);
+        }
+        place
+    }
+
     /// Takes a record that was returned, for good; the caller owns the head's lock.
     #[cold]
     pub(super) fn take_returned(&self, records: &mut impl Sink) -> Result<bool, Broken> {
-        let leases = self.leases();
-        let Some(place) = leases.find(RETURNED) else {
-            self.memory.control().head.returned.store(0, Ordering::Relaxed);
-            return Ok(false);
-        };
+        let Some(place) = self.find_returned(records) else { return Ok(false) };
         let token = self.read_again(place, records)?;
         self.finish(place);
         self.subtract_returned();
@@ -274,8 +296,8 @@ impl<M: Memory> Ring<M> {
             if is_closed && self.is_empty() && self.leases().is_empty() {
                 return Err(Fault::Closed);
             }
-            if has_heard {
-                // A death that will not be heard again.
+            if has_heard || self.is_last_look(deadline) {
+                // A death that will not be heard again, or was not waited for.
                 self.return_of_the_dead();
             }
             let has_one = control.tail.cell.wait(
@@ -290,6 +312,13 @@ impl<M: Memory> Ring<M> {
         }
     }
 
+    /// Tells whether who found nothing will not wait, though there are leases: those of the dead are found by nobody else
+    /// then.
+    #[inline]
+    pub(super) fn is_last_look(&self, deadline: Deadline) -> bool {
+        deadline.has_passed() && !self.leases().is_empty()
+    }
+
     fn is_worth_a_look(&self) -> bool {
         if self.is_empty() { self.is_closed() && self.leases().is_empty() } else { !self.leases().is_full() }
     }
@@ -298,18 +327,17 @@ impl<M: Memory> Ring<M> {
     fn lease_first(&self, records: &mut impl Sink) -> Result<Option<Leased>, Fault> {
         let leases = self.leases();
         let (process, thread) = (thread::process_id(), thread::id());
-        if self.has_returned() {
-            if let Some(place) = leases.find(RETURNED) {
-                self.read_again(place, records)?;
-                let span = &leases.places[place].span;
-                span.store(span.load(Ordering::Relaxed) | REDELIVERED, Ordering::Relaxed);
-                // From now on there is more than the lock to be found.
-                thread::watch(self.memory.control().bell.futex());
-                leases.set_owner(place, process);
-                self.subtract_returned();
-                return Ok(Some(Leased { place, process, thread, is_redelivered: true }));
-            }
-            self.memory.control().head.returned.store(0, Ordering::Relaxed);
+        if self.has_returned()
+            && let Some(place) = self.find_returned(records)
+        {
+            self.read_again(place, records)?;
+            let span = &leases.places[place].span;
+            span.store(span.load(Ordering::Relaxed) | REDELIVERED, Ordering::Relaxed);
+            // From now on there is more than the lock to be found.
+            thread::watch(self.memory.control().bell.futex());
+            leases.set_owner(place, process);
+            self.subtract_returned();
+            return Ok(Some(Leased { place, process, thread, is_redelivered: true }));
         }
         let Some(place) = leases.find(FREE) else { return Ok(None) };
         let control = self.memory.control();
@@ -454,7 +482,8 @@ impl<M: Memory> Ring<M> {
     /// Does that once, and tells whether another death was heard meanwhile.
     fn has_heard_while_returning(&self) -> bool {
         let leases = self.leases();
-        let me = thread::process_id();
+        // One process often has many.
+        let (me, mut alive) = (thread::process_id(), FREE);
         let (mut any, mut has_heard) = (false, false);
         self.release_of_the_dead();
         for place in 0..LEASES {
@@ -465,10 +494,15 @@ impl<M: Memory> Ring<M> {
             // The kernel is asked without the lock. Of one that was returned, who did it may have died before it
             // was counted: taking the lock counts again.
             let is_of_the_dead = match owner {
-                RETURNED => !self.has_returned(),
-                owner => owner != me && !thread::process_is_alive(owner),
+                RETURNED => {
+                    let returned = &self.memory.control().head.returned;
+                    Leases::count_returned(returned.load(Ordering::Relaxed)) == 0
+                }
+                owner if owner == me || owner == alive => false,
+                owner => !thread::process_is_alive(owner),
             };
             if !is_of_the_dead {
+                alive = owner;
                 continue;
             }
             let Some(locked) = self.lock_head_beside(politely()) else { break };

@@ -140,7 +140,7 @@ impl<M: Memory> Ring<M> {
     pub fn waiting(&self) -> usize {
         let returned =
             self.memory.control().head.returned.load(multiproc_core::sync::atomic::Ordering::Relaxed);
-        self.len() as usize + usize::try_from(returned).unwrap_or(LEASES).min(LEASES)
+        self.len() as usize + lease::Leases::count_returned(returned)
     }
 
     /// Waits until every record has been taken and is done, and tells whether it was so before the deadline.

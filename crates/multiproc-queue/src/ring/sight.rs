@@ -9,7 +9,7 @@ use multiproc_core::sync::atomic::Ordering;
 pub struct Sight {
     pub(super) tail: Seat,
     pub(super) head: Seat,
-    /// How many records were leased and came back.
+    /// The word that counts the records that were leased and came back.
     pub(super) returned: u64,
     /// How many are leased.
     pub(super) leased: usize,
@@ -67,7 +67,7 @@ impl Sight {
         let (put, taken) = (Position::unpack(self.tail.at).count, Position::unpack(self.head.at).count);
         // A copy may show the head of a moment after the tail's, which had gone on by then: there was about nothing.
         let between = Some(put.wrapping_sub(taken)).filter(|between| *between <= shape.capacity).unwrap_or(0);
-        let returned = usize::try_from(self.returned).unwrap_or(usize::MAX).min(super::LEASES);
+        let returned = Leases::count_returned(self.returned);
         let bytes_taken = self.head.bytes(shape);
         Census {
             waiting: between as usize + returned,

@@ -183,8 +183,8 @@ impl<M: Memory> Ring<M> {
                 }
                 return Err(Fault::Closed);
             }
-            if has_heard {
-                // A death that will not be heard again.
+            if has_heard || !P::ALONE && self.is_last_look(deadline) {
+                // A death that will not be heard again, or was not waited for.
                 self.return_of_the_dead();
             } else if !deadline.has_passed() && self.spin[0].wait(8, || self.more_than(tail)) {
                 continue;

@@ -86,11 +86,11 @@ pub(crate) fn give_back_alone<W: Leasing>() -> Case<W> {
     Case::new("lease, dropped", W::bounded_to::<8>, two, give_back).operate(Line::lease_over).with_leases()
 }
 
-/// With handles, which are kept until the lease ends.
+/// With handles, which are kept until the lease ends. Those who come after a death lease nothing, and yet nothing stays.
 pub(crate) fn with_handles<W: Leasing>() -> Vec<Box<dyn Scenario>> {
     let mut all = leases::<W>();
     all.retain(|case| case.name().starts_with("lease, d") || case.name() == "lease");
-    all.into_iter().map(|case| case.with_handles().boxed()).collect()
+    all.into_iter().map(|case| case.with_handles().operate(Line::turn_over).boxed()).collect()
 }
 
 fn one<W: Leasing>(line: &Line<W>) {
