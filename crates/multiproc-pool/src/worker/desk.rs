@@ -215,6 +215,23 @@ impl Desk {
     #[inline]
     fn note(&mut self) {
         let bytes = &self.out.bytes()[AnswerHead::LEN..];
+        // A number behind others, which most of many short results are: one word.
+        if self.count > 1
+            && bytes.len() == self.journaled + 8
+            && self.journaled.is_multiple_of(8)
+            && let Some(word) = bytes.last_chunk::<8>()
+            && let Some(place) = self.marks.journal.get(self.journaled / 8)
+        {
+            place.store(u64::from_le_bytes(*word), Ordering::Relaxed);
+            self.journaled = bytes.len();
+            self.tell_journal();
+            return;
+        }
+        self.note_any();
+    }
+
+    fn note_any(&mut self) {
+        let bytes = &self.out.bytes()[AnswerHead::LEN..];
         let len = bytes.len();
         if len > JOURNAL * 8 {
             self.flush();
@@ -240,8 +257,15 @@ impl Desk {
             self.marks.journal[begin + words.len()].store(word, Ordering::Relaxed);
         }
         self.journaled = len;
+        self.tell_journal();
+    }
+
+    /// Has what was written into the journal count.
+    #[inline]
+    fn tell_journal(&self) {
+        let filled = pair(self.count.into(), self.journaled as u32);
         // JOURNAL: Release, partner of the Acquire in `journal::read`: the words before it are seen.
-        self.marks.journal_len.store(pair(self.count.into(), len as u32), Ordering::Release);
+        self.marks.journal_len.store(filled, Ordering::Release);
     }
 
     #[cold]

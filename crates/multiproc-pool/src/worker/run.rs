@@ -138,8 +138,13 @@ fn each<A: Message, R: Message>(running: &mut Running, mut call: impl FnMut(u32,
                 }
                 let element = next;
                 next += 1;
-                let _span = is_traced.then(|| task_span(element));
-                let value = call(element, item);
+                // Two calls, of which the usual one has nothing to drop.
+                let value = if is_traced {
+                    let _span = task_span(element);
+                    call(element, item)
+                } else {
+                    call(element, item)
+                };
                 desk.give(element, &value);
             }
         });
