@@ -13,6 +13,10 @@ use std::time::Instant;
 /// The most calls that share a block, and the most bytes of their arguments.
 const CALLS: usize = 256;
 const BYTES: usize = 64 << 10;
+/// How many buffers of long arguments are kept for the next ones, and how long each may be: a fresh one costs as many
+/// page faults as it has pages.
+const SPARES: usize = 4;
+const LARGEST_SPARE: usize = 4 << 20;
 
 /// What was handed in.
 #[derive(Default)]
@@ -23,9 +27,18 @@ pub(crate) struct Inbox {
     pub(crate) is_closed: bool,
     /// The function of the last call, which is likely to be that of the next.
     code: Option<Arc<Code>>,
+    /// Buffers of long arguments that are done with.
+    spares: Vec<Vec<u8>>,
 }
 
 impl Inbox {
+    /// Keeps the buffer of arguments that are done with, if it is a long one.
+    pub(crate) fn keep(&mut self, bytes: Vec<u8>) {
+        if self.spares.len() < SPARES && (BYTES..=LARGEST_SPARE).contains(&bytes.capacity()) {
+            self.spares.push(bytes);
+        }
+    }
+
     /// Takes everything out.
     pub(crate) fn take_in(&mut self, mut take: impl FnMut(Work)) {
         self.works.drain(..).for_each(&mut take);
@@ -74,8 +87,11 @@ impl Inbox {
         let sink: Arc<dyn Sink> = Arc::clone(&block) as Arc<dyn Sink>;
         // A long one is not copied: its buffer would not be kept anyway.
         let is_long = encoder.bytes().len() > BYTES;
-        let bytes =
-            if is_alone || is_long { std::mem::take(encoder.bytes()) } else { encoder.bytes().clone() };
+        let bytes = if is_alone || is_long {
+            std::mem::replace(encoder.bytes(), self.spares.pop().unwrap_or_default())
+        } else {
+            encoder.bytes().clone()
+        };
         let work = Work {
             sink,
             code,

@@ -7,7 +7,7 @@ use crate::builder::attach;
 use crate::depot::Depot;
 use crate::error::Kind;
 use crate::message::{Arrival, Outgoing, separate};
-use crate::ring::{Batch, Control, Fault, Peers, Position, Ring};
+use crate::ring::{Batch, Control, Fault, Peers, Position, Record, Ring};
 use crate::{arena::CHUNK, ring};
 use multiproc_core::sys::fd::with_descriptors;
 use multiproc_core::{Deadline, codec};
@@ -150,7 +150,24 @@ impl Link {
             kind => LinkError::Failed(io::Error::other(format!("{kind:?}"))),
         };
         let message = Outgoing::of(bytes, fds, self.ring.memory().fd(), &self.depot).map_err(failed)?;
-        let record = message.record(bytes);
+        self.put_record(message.record(bytes), deadline)
+    }
+
+    /// Puts a record that lies in two places and has no descriptors, as [`put`](Self::put) does.
+    ///
+    /// What makes the first part whole words is added to it.
+    ///
+    /// # Errors
+    ///
+    /// See [`LinkError`]; nothing was put.
+    pub fn put_both(&self, bytes: &mut Vec<u8>, rest: &[u8], deadline: Deadline) -> Result<(), LinkError> {
+        let missing = bytes.len().wrapping_neg() % 8;
+        let (first, rest) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
+        bytes.extend_from_slice(first);
+        self.put_record(Record { bytes, rest, parcel: None }, deadline)
+    }
+
+    fn put_record(&self, record: Record<'_>, deadline: Deadline) -> Result<(), LinkError> {
         self.ring.put_among(&[record], deadline, &Known).map_err(|error| match error.fault {
             Fault::TimedOut | Fault::DepotFull => LinkError::Busy,
             Fault::Closed => LinkError::Closed,
@@ -253,6 +270,14 @@ mod tests {
         }
         assert_eq!(seen, [(vec![0], 0), (vec![1], 2), (vec![2], 0)]);
         assert!(matches!(link.take(8, Deadline::now(), &mut taken), Err(LinkError::Busy)));
+        // One that lies in two places, over several chunks.
+        let long: Vec<u8> = (0..200_003u32).map(|n| n as u8).collect();
+        for (first, rest) in [0, 3, 24, 199_992, 199_999, 200_003].map(|at| long.split_at(at)) {
+            link.put_both(&mut first.to_vec(), rest, Deadline::now()).unwrap();
+            taken.clear();
+            link.take(8, Deadline::now(), &mut taken).unwrap();
+            assert!(taken.first() == long, "{}", first.len());
+        }
         link.close();
         assert!(matches!(link.take(8, Deadline::now(), &mut taken), Err(LinkError::Closed)));
         assert!(matches!(put(3, vec![]), Err(LinkError::Closed)));

@@ -103,7 +103,7 @@ impl<'a> Outgoing<'a> {
 
     #[inline]
     pub(crate) fn record<'b>(&'b self, bytes: &'b [u8]) -> Record<'b> {
-        Record { bytes, parcel: self.load.as_ref().map(|load| load as &dyn Parcel) }
+        Record { bytes, rest: &[], parcel: self.load.as_ref().map(|load| load as &dyn Parcel) }
     }
 }
 

@@ -60,7 +60,7 @@ impl<const ALONE: bool> Peers for Other<'_, ALONE> {
 fn put<const ALONE: bool>(ring: &Ring<World>, value: u64) -> Result<(), Fault> {
     let bytes = value.to_le_bytes();
     let other = Other::<ALONE>(&ring.memory().holders[End::Head as usize]);
-    ring.put_among(&[Record { bytes: &bytes, parcel: None }], Deadline::NEVER, &other)
+    ring.put_among(&[Record { bytes: &bytes, rest: &[], parcel: None }], Deadline::NEVER, &other)
         .map_err(|fault| fault.fault)
 }
 

@@ -42,8 +42,12 @@ impl Engine {
         self.recorder.done(new, nanos, bytes.len(), &work.options);
         let given = Given { first: work.base + u64::from(from + first), count, known, bytes, fds, nanos };
         work.sink.results(given, after);
-        if is_over {
-            self.chunks.remove(&id);
+        if is_over
+            && let Some(chunk) = self.chunks.remove(&id)
+            // Nothing else of it is anywhere: of several elements each part has a share.
+            && let Some(work) = Arc::into_inner(chunk.part.work)
+        {
+            self.spares.push(work.bytes);
         }
     }
 

@@ -134,6 +134,7 @@ impl Core {
     pub(crate) fn take_in(&self, engine: &mut Engine) {
         let mut inbox = self.inbox.lock();
         inbox.take_in(|work| engine.push(work));
+        engine.take_spares().for_each(|bytes| inbox.keep(bytes));
     }
 
     /// Does what had to wait for the lock.

@@ -63,6 +63,8 @@ pub(crate) struct Engine {
     pub(crate) is_over: bool,
     /// What this backend cannot take.
     refused: Vec<Part>,
+    /// Buffers of arguments that are done with.
+    spares: Vec<Vec<u8>>,
     carries_handles: bool,
     pub(crate) size: Arc<Size>,
     /// What watchers see.
@@ -77,6 +79,7 @@ impl Engine {
             size,
             board: None,
             refused: Vec::new(),
+            spares: Vec::new(),
             backend,
             queue: Queue::default(),
             chunks: HashMap::new(),
@@ -130,6 +133,11 @@ impl Engine {
             return;
         }
         self.queue.push(Part::whole(work));
+    }
+
+    /// Gives away the buffers of arguments that are done with.
+    pub(crate) fn take_spares(&mut self) -> std::vec::Drain<'_, Vec<u8>> {
+        self.spares.drain(..)
     }
 
     /// Does everything that can be done now without waiting.

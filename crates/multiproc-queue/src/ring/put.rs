@@ -10,8 +10,10 @@ use std::cell::Cell;
 /// What is put: bytes, and whether handles wait for their taker elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// The message.
+    /// The message, or its beginning.
     pub bytes: &'a [u8],
+    /// The rest of it, if it lies elsewhere: then the beginning is whole words.
+    pub rest: &'a [u8],
     /// Its handles, if it has any.
     pub parcel: Option<&'a dyn Parcel>,
 }
@@ -379,7 +381,7 @@ impl<M: Memory> Ring<M> {
         let (words, last) = record.bytes.as_chunks::<8>();
         let end = at.offset as usize + 1 + words.len() + usize::from(!last.is_empty());
         let Some([first, target @ ..]) = at.words.get(at.offset as usize..end) else { return false };
-        if record.parcel.is_some() {
+        if record.parcel.is_some() || !record.rest.is_empty() {
             return false;
         }
         // Relaxed, here and below: the tail that says that these words are a record is published after them.
@@ -402,10 +404,11 @@ impl<M: Memory> Ring<M> {
         record: &Record<'_>,
         count: u32,
     ) -> Result<Result<(), Stop>, Fault> {
-        if record.bytes.len() > LONGEST {
+        let len = record.bytes.len() + record.rest.len();
+        if len > LONGEST {
             return Err(Fault::TooLarge);
         }
-        let head = header(record.bytes.len(), record.parcel.is_some(), count);
+        let head = header(len, record.parcel.is_some(), count);
         if let Err(stop) = self.write_word(at, head)? {
             return Ok(Err(stop));
         }
@@ -419,24 +422,25 @@ impl<M: Memory> Ring<M> {
                 return Ok(Err(stop));
             }
         }
-        let mut bytes = record.bytes;
-        while !bytes.is_empty() {
-            if let Err(stop) = self.make_room(at)? {
-                return Ok(Err(stop));
+        for mut bytes in [record.bytes, record.rest] {
+            while !bytes.is_empty() {
+                if let Err(stop) = self.make_room(at)? {
+                    return Ok(Err(stop));
+                }
+                let (now, rest) = bytes.split_at(bytes.len().min(at.left() * 8));
+                let (words, last) = now.as_chunks::<8>();
+                let offset = at.offset as usize;
+                let target = &at.words[offset..];
+                // Relaxed: the tail that says that these words are a record is published after them.
+                for (word, bytes) in target.iter().zip(words) {
+                    word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+                }
+                if !last.is_empty() {
+                    target[words.len()].store(padded(now, last), Ordering::Relaxed);
+                }
+                at.offset += now.len().div_ceil(8) as u32;
+                bytes = rest;
             }
-            let (now, rest) = bytes.split_at(bytes.len().min(at.left() * 8));
-            let (words, last) = now.as_chunks::<8>();
-            let offset = at.offset as usize;
-            let target = &at.words[offset..];
-            // Relaxed: the tail that says that these words are a record is published after them.
-            for (word, bytes) in target.iter().zip(words) {
-                word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
-            }
-            if !last.is_empty() {
-                target[words.len()].store(padded(now, last), Ordering::Relaxed);
-            }
-            at.offset += now.len().div_ceil(8) as u32;
-            bytes = rest;
         }
         // Last of all, since what is sent cannot be taken back.
         if let Some(parcel) = record.parcel

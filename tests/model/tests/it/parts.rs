@@ -69,6 +69,7 @@ fn put(ring: &Ring<Model>, value: u64, words: usize, has_handle: bool) {
     let handle = Handle { of: value };
     let record = Record {
         bytes: bytes[..words].as_flattened(),
+        rest: &[],
         parcel: if has_handle { Some(&handle) } else { None },
     };
     match ring.put(&[record], Deadline::NEVER) {
@@ -129,7 +130,7 @@ fn run(parts: &'static [Part], process: usize, capacity: u32, may_come_again: bo
         PutMany(count) => {
             let bytes: [[u8; 8]; 3] = std::array::from_fn(|at| value(process, at).to_le_bytes());
             let records: [Record<'_>; 3] =
-                std::array::from_fn(|at| Record { bytes: &bytes[at], parcel: None });
+                std::array::from_fn(|at| Record { bytes: &bytes[at], rest: &[], parcel: None });
             ring.put(&records[..count], Deadline::NEVER).unwrap();
             for operation in 0..count {
                 mark(&shared::<World>().put[value(process, operation) as usize]);
@@ -152,7 +153,7 @@ fn run(parts: &'static [Part], process: usize, capacity: u32, may_come_again: bo
         Send(count) => {
             for operation in 0..count {
                 let value = value(process, operation);
-                let record = Record { bytes: &value.to_le_bytes(), parcel: None };
+                let record = Record { bytes: &value.to_le_bytes(), rest: &[], parcel: None };
                 ring.put_among(&[record], Deadline::NEVER, &Receivers).unwrap();
                 mark(&shared::<World>().put[value as usize]);
             }

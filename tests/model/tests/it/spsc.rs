@@ -30,7 +30,7 @@ fn leave<const ALONE: bool>(ring: &Ring<Model>, end: End) {
 
 fn produce<const ALONE: bool>(ring: &Ring<Model>, count: u64) {
     for value in 1..=count {
-        let record = Record { bytes: &value.to_le_bytes(), parcel: None };
+        let record = Record { bytes: &value.to_le_bytes(), rest: &[], parcel: None };
         match ring.put_among(&[record], Deadline::NEVER, &Other::<ALONE>(CONSUMER)) {
             // Not a step of its own: the caller knows when `put` has returned.
             Ok(()) => shared::<World>().put[0].store(value, Ordering::Relaxed),

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// The largest buffer that is kept: asking for it again means as many page faults as it has pages.
 const LARGEST_KEPT: usize = 4 << 20;
+/// What is long enough not to be copied more often than it must be.
+const LONG: usize = 4 << 10;
 
 /// What a worker is.
 #[derive(Debug)]
@@ -137,10 +139,16 @@ impl Worker {
             function_len: envelope.function.len() as u32,
         };
         head.write(&mut self.scratch);
-        for part in [envelope.runner, envelope.function, envelope.arguments] {
+        for part in [envelope.runner, envelope.function] {
             self.scratch.extend_from_slice(part);
         }
-        let result = self.tasks.put(&mut self.scratch, envelope.fds.to_vec(), Deadline::now());
+        let result = if envelope.arguments.len() > LONG && envelope.fds.is_empty() {
+            // Long ones go from where they are into the ring.
+            self.tasks.put_both(&mut self.scratch, envelope.arguments, Deadline::now())
+        } else {
+            self.scratch.extend_from_slice(envelope.arguments);
+            self.tasks.put(&mut self.scratch, envelope.fds.to_vec(), Deadline::now())
+        };
         if self.scratch.capacity() > LARGEST_KEPT {
             self.scratch = Vec::new();
         }

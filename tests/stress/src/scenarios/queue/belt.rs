@@ -104,6 +104,7 @@ macro_rules! belt {
                     .zip(&cargos)
                     .map(|(bytes, cargo)| Record {
                         bytes,
+                        rest: &[],
                         parcel: cargo.as_ref().map(|cargo| cargo as &dyn Parcel),
                     })
                     .collect();
@@ -119,7 +120,7 @@ macro_rules! belt {
             /// A record that needs all chunks but the one that is begun goes in and comes out.
             fn check_chunks(&self) -> Result<(), String> {
                 let body = vec![0; ((CHUNKS - 1) * ROOM - 1) * 8];
-                let record = Record { bytes: &body, parcel: None };
+                let record = Record { bytes: &body, rest: &[], parcel: None };
                 match self.ring.put(&[record], Deadline::now()) {
                     Ok(()) => {}
                     Err(fault) if matches!(fault.fault, Fault::Closed) => return Ok(()),
