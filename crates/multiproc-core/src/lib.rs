@@ -9,13 +9,16 @@
 //!
 //! This crate is an implementation detail: use `multiproc` or one of the crates above.
 
+#[cfg(target_os = "linux")]
 mod bell;
 pub mod codec;
 mod deadline;
 mod name;
+#[cfg(target_os = "linux")]
 pub mod sync;
 pub mod sys;
 
+#[cfg(target_os = "linux")]
 pub use bell::Bell;
 pub use codec::Message;
 pub use deadline::Deadline;

@@ -4,8 +4,8 @@ use super::error::{DecodeError, DecodeKind};
 use super::handle;
 use super::limits::{HINTED, HINTED_LEVELS, Limits, MAX_HANDLES, MEMORY_PER_BYTE};
 use super::varint::{Varint, take_len, unzigzag_16, unzigzag_32, unzigzag_64, unzigzag_128};
+use crate::sys::OwnedFd;
 use serde::de::{self, DeserializeOwned, Visitor};
-use std::os::fd::OwnedFd;
 
 /// Decodes a message of a trusted peer: a process of the same program and family.
 ///

@@ -2,8 +2,8 @@ use super::call::Entered;
 use super::error::{EncodeError, EncodeKind};
 use super::ser::Serializer;
 use super::{Message, decode};
+use crate::sys::OwnedFd;
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, TryLockError};
 
 /// Room for most messages without a second allocation.

@@ -1,8 +1,9 @@
 use super::call;
 use super::error::{DecodeError, DecodeKind, EncodeError, EncodeKind};
 use super::limits::MAX_HANDLES;
+use crate::sys::OwnedFd;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
-use std::{cell::RefCell, fmt, marker::PhantomData, os::fd::OwnedFd, sync::Arc};
+use std::{cell::RefCell, fmt, marker::PhantomData, sync::Arc};
 
 /// The name by which our serializer and deserializer recognise a handle; no other serde format acts on it.
 pub(super) const NAME: &str = "$multiproc::codec::Carried";

@@ -5,10 +5,11 @@ use super::error::{EncodeError, EncodeKind};
 use super::handle;
 use super::limits::MAX_DEPTH;
 use super::varint::{Varint, insert_len, zigzag_16, zigzag_32, zigzag_64, zigzag_128};
+use crate::sys::OwnedFd;
 use serde::Serialize;
 use serde::ser::{self, SerializeSeq};
 use std::fmt::{self, Write};
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
 /// The most room that is made on the word of a `Serialize` implementation.
 const MAX_RESERVE: usize = 1 << 20;

@@ -223,7 +223,7 @@ fn errno() -> i32 {
 
 fn timespec(duration: Duration) -> libc::timespec {
     libc::timespec {
-        tv_sec: duration.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_sec: duration.as_secs().try_into().unwrap_or(libc::c_long::MAX),
         tv_nsec: duration.subsec_nanos().into(),
     }
 }
