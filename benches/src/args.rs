@@ -24,11 +24,14 @@ pub(crate) struct Args {
     /// Also write a page with charts into this folder.
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = REPORT)]
     pub(crate) report: Option<PathBuf>,
+    /// Also draw the charts that the README shows, into docs/figures.
+    #[arg(long, conflicts_with_all = ["only", "smoke", "peers"])]
+    pub(crate) figures: bool,
     /// Which peers take part: all that are there, or none but the hand-written floors.
     #[arg(long, value_enum, default_value_t = Peers::All)]
     pub(crate) peers: Peers,
     /// Count the instructions of our operations instead, and compare them with what they were.
-    #[arg(long, conflicts_with_all = ["quick", "smoke", "report", "rounds"])]
+    #[arg(long, conflicts_with_all = ["quick", "smoke", "report", "figures", "rounds"])]
     pub(crate) instructions: bool,
     /// Kill so many processes of each system instead, amid its work: how often do the others hang, and what is lost?
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "200", conflicts_with = "instructions")]

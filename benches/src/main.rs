@@ -70,8 +70,8 @@ fn run(args: &args::Args) -> Result {
         }
         outcomes.push(outcome);
     }
-    match &args.report {
-        Some(folder) => report::page(folder, &report::text(&context), &outcomes),
-        None => Ok(()),
+    if let Some(folder) = &args.report {
+        report::page(folder, &report::text(&context), &outcomes)?;
     }
+    if args.figures { report::figures(&outcomes) } else { Ok(()) }
 }

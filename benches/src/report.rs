@@ -2,7 +2,7 @@
 
 mod page;
 
-pub(crate) use page::write as page;
+pub(crate) use page::{figures, write as page};
 
 use crate::measure::Outcome;
 use crate::peer::peer_version;

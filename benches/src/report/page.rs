@@ -9,8 +9,33 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-/// The chart that the README shows: a ratio of each scenario.
+/// The chart with a ratio of each scenario.
 const RATIOS: &str = "ratios.svg";
+
+/// Where the charts are that the README shows.
+const FIGURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/figures");
+/// The scenarios of which it shows a ratio, losses among them.
+const SHOWN: &[&str] = &[
+    "spawn",
+    "forkserver",
+    "lock",
+    "lock-contended",
+    "event",
+    "queue-64",
+    "queue-2-2",
+    "ping-asleep",
+    "ping",
+    "pipe-64",
+    "copy-1mib",
+    "handover-64mib",
+    "pool-tasks",
+    "pool-one",
+    "pool-map",
+    "pool-1mib",
+    "manager-call",
+];
+/// The one of which it shows the systems, and where they run.
+const SHOWN_WHOLE: (&str, &str) = ("queue-64", "| two cores");
 
 const WIDTH: u32 = 900;
 /// Of a bar with the room around it.
@@ -40,12 +65,12 @@ pub(crate) fn write(folder: &Path, legend: &str, outcomes: &[Outcome]) -> Result
         env!("CARGO_PKG_VERSION"),
         escaped(legend),
     );
-    if ratios(&folder.join(RATIOS), outcomes)? {
+    if ratios(&folder.join(RATIOS), outcomes, |_| true)? {
         writeln!(html, "<p><img src=\"{RATIOS}\" alt=\"one ratio of each scenario as a bar\"></p>")?;
     }
     for outcome in outcomes {
         let chart = format!("{}.svg", outcome.scenario.name);
-        draw(&folder.join(&chart), outcome)?;
+        draw(&folder.join(&chart), outcome, |_| true)?;
         section(&mut html, outcome, &chart)?;
     }
     let page = folder.join("index.html");
@@ -53,11 +78,24 @@ pub(crate) fn write(folder: &Path, legend: &str, outcomes: &[Outcome]) -> Result
     Ok(())
 }
 
+/// Writes the charts that the README shows.
+pub(crate) fn figures(outcomes: &[Outcome]) -> Result {
+    let folder = Path::new(FIGURES);
+    fs::create_dir_all(folder).map_err(|error| format!("create {}: {error}", folder.display()))?;
+    ratios(&folder.join(RATIOS), outcomes, |scenario| SHOWN.contains(&scenario))?;
+    let (scenario, place) = SHOWN_WHOLE;
+    if let Some(outcome) = outcomes.iter().find(|outcome| outcome.scenario.name == scenario) {
+        draw(&folder.join(format!("{scenario}.svg")), outcome, |row| row.system.ends_with(place))?;
+    }
+    Ok(())
+}
+
 /// Draws what ours cost, divided by what it is compared to: the first such row of each scenario. What is dearer is
 /// shown like what is cheaper.
-fn ratios(path: &Path, outcomes: &[Outcome]) -> Result<bool> {
+fn ratios(path: &Path, outcomes: &[Outcome], is_shown: impl Fn(&str) -> bool) -> Result<bool> {
     let rows: Vec<(String, Spread)> = outcomes
         .iter()
+        .filter(|outcome| is_shown(outcome.scenario.name))
         .filter_map(|outcome| {
             let row = outcome.rows.iter().find(|row| is_ours(row) && row.against.is_some())?;
             let (against, ratio) = row.against.as_ref()?;
@@ -131,11 +169,11 @@ fn is_ours(row: &Row) -> bool {
 }
 
 /// Draws a bar for each system, as long as the logarithm of its median, with its range as a line.
-fn draw(path: &Path, outcome: &Outcome) -> Result {
-    let spreads: Vec<Spread> = outcome.rows.iter().map(|row| Spread::of(&row.samples)).collect();
+fn draw(path: &Path, outcome: &Outcome, is_shown: impl Fn(&Row) -> bool) -> Result {
+    let rows: Vec<&Row> = outcome.rows.iter().filter(|row| is_shown(row)).collect();
+    let spreads: Vec<Spread> = rows.iter().map(|row| Spread::of(&row.samples)).collect();
     let least = spreads.iter().map(|spread| spread.min).fold(f64::MAX, f64::min).max(1e-6);
-    let bars: Vec<Bar<'_>> = outcome
-        .rows
+    let bars: Vec<Bar<'_>> = rows
         .iter()
         .zip(&spreads)
         .map(|(row, spread)| Bar {
@@ -200,4 +238,17 @@ fn bar_chart(path: &Path, caption: &str, room: u32, bars: &[Bar<'_>]) -> Result 
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario;
+
+    #[test]
+    fn what_the_readme_shows_is_there() {
+        for name in SHOWN.iter().chain([&SHOWN_WHOLE.0]) {
+            assert!(scenario::chosen(Some(name)).unwrap().any(|scenario| scenario.name == *name), "{name}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ const SHARED: &str = "ours, SharedBytes and pipe";
 const FRESH: &str = "a fresh memfd by hand";
 const SMALL: &str = "SharedBytes of 4 KiB";
 const BOOST: &str = "Boost message_queue";
-const ICEORYX: &str = "iceoryx2 with its event";
+const ICEORYX: &str = "iceoryx2, polling";
 
 pub(super) const COPY: Scenario = Scenario {
     name: "copy-1mib",
