@@ -9,6 +9,9 @@ use crate::{debian, test};
 const PLACES: &[&str] = &["/usr/sbin/nats-server", "/usr/bin/nats-server", "/usr/local/bin/nats-server"];
 const NEEDED: &[&str] = &["nats-server"];
 
+/// The suite, in `tests/cluster`.
+const SUITE: &str = "hosts";
+
 /// Tells what is missing where there is no server.
 pub(crate) fn lack() -> String {
     debian::lack("nats-server is not installed", NEEDED)
@@ -20,8 +23,9 @@ pub(crate) fn suite() -> Result<Option<Vec<String>>> {
         return Ok(None);
     }
     // Two at once: they wait more than they work, and leases are not to run out for want of a processor.
-    let args = ["test", "--package", "multiproc-cluster-tests", "--no-fail-fast", "--", "--test-threads=2"];
-    test::watched(cargo(&args)).map(Some)
+    let mut command = cargo(&["test", "--no-fail-fast", "--test", SUITE]);
+    command.args(test::ALL).args(["--", "--test-threads=2"]);
+    test::watched(command).map(Some)
 }
 
 /// Tells whether a server can be started.

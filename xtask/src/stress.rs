@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::metadata::Workspace;
-use crate::shell::{Result, cargo, run_watched};
-use crate::{bench, ci, fuzz, sanitize};
+use crate::shell::{Result, cargo, root, run, run_watched};
+use crate::{bench, ci, fuzz, sanitize, test};
 
 /// How much longer than it was told a part may take, and how long one that is told nothing may.
 const GRACE: Duration = Duration::from_secs(30 * 60);
@@ -20,6 +20,9 @@ const BOUNDED: f64 = 2.5;
 const BOUNDED_SOAK: u64 = 20;
 /// The same where nobody says how long.
 const SOAK: u64 = 600;
+
+/// The program that kills at instructions.
+const STEPPER: &str = "multiproc-stress";
 
 /// What the benchmarks are told to kill and not to measure.
 const KILLS: &str = "--kills";
@@ -332,7 +335,11 @@ fn suite(names: &[&str]) -> Command {
 
 fn stepper(request: &Request<'_>) -> Result<Outcome> {
     // As users build it: those are the instructions that they will be killed at.
-    let mut command = cargo(&["run", "--release", "--package", "multiproc-stress", "--"]);
+    let mut build = cargo(&["build", "--bin", STEPPER]);
+    build.args(test::RELEASED);
+    run(build)?;
+    let mut command = Command::new(request.workspace.target.join("release").join(STEPPER));
+    command.current_dir(root());
     let mut limit = Duration::from_secs(7 * 24 * 60 * 60);
     if let Some(time) = request.time {
         command.args(["--minutes", &(time.as_secs_f64() / 60.0).to_string()]);
@@ -364,7 +371,8 @@ fn fuzzers(request: &Request<'_>) -> Result<Outcome> {
 
 fn soak(seconds: u64) -> Result<Outcome> {
     // As the tests are built: it looks for growth, and for time against itself.
-    let mut command = cargo(&["test", "--package", "multiproc-tests", "--test", "soak", "--", "--nocapture"]);
+    let mut command = cargo(&["test", "--test", "soak"]);
+    command.args(test::ALL).args(["--", "--nocapture"]);
     command.env("MULTIPROC_SOAK", seconds.to_string());
     tests(command)
 }

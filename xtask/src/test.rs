@@ -9,6 +9,23 @@ use crate::shell::{Result, cargo, run, run_watched, succeeds};
 /// Far above what a suite takes: a test that hangs is to end as a failure, not as a machine that is busy for ever.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
+/// What is chosen wherever tests are built, even for one of them: another choice has other features of what is below, and
+/// builds all of it once more.
+pub(crate) const ALL: &[&str] = &["--workspace", "--all-features"];
+
+/// What is built for release: the crates, and those of the packages of tests that run as users build it.
+pub(crate) const RELEASED: &[&str] = &[
+    "--release",
+    "--workspace",
+    "--all-features",
+    "--exclude",
+    "multiproc-tests",
+    "--exclude",
+    "multiproc-cluster-tests",
+    "--exclude",
+    "xtask",
+];
+
 /// Runs the command.
 pub(crate) fn command() -> Result {
     let mut summaries = debug()?;
@@ -23,17 +40,17 @@ pub(crate) fn command() -> Result {
 /// Runs unit, integration and doc tests of the workspace, but for those that need a server; returns a line for each
 /// suite.
 pub(crate) fn debug() -> Result<Vec<String>> {
-    let mut summaries = suite(&[
-        "test",
-        "--workspace",
-        "--all-features",
-        "--no-fail-fast",
-        "--exclude",
-        "multiproc-cluster-tests",
-    ])?;
+    let mut all = vec!["test"];
+    all.extend(ALL);
+    all.extend(["--exclude", "multiproc-cluster-tests", "--no-fail-fast"]);
+    let mut summaries = suite(&all)?;
     if succeeds(cargo(&["nextest", "--version"])) {
-        // One process per test is another world for a library that starts processes.
-        let run = ["nextest", "run", "--package", "multiproc-tests", "--all-features", "--no-tests=pass"];
+        // One process per test is another world for a library that starts processes. Those left out have a process for
+        // each test's body already, or start none.
+        let others = "not (package(multiproc-tests) + package(multiproc-model) + package(multiproc-stress) + package(xtask)) - test(/^compile::/)";
+        let mut run = vec!["nextest", "run"];
+        run.extend(ALL);
+        run.extend(["--exclude", "multiproc-cluster-tests", "--no-fail-fast", "--filterset", others]);
         summaries.extend(suite(&run)?);
     } else {
         println!("skipped: cargo-nextest is not installed (`cargo install --locked cargo-nextest`)");
@@ -44,20 +61,11 @@ pub(crate) fn debug() -> Result<Vec<String>> {
 /// Runs the crates' own suites in release mode, where overflow, inlining and timing differ.
 pub(crate) fn release() -> Result<Vec<String>> {
     // Some tests run them; a choice of targets leaves them out.
-    run(cargo(&["build", "--release", "--package", "multiproc", "--examples", "--all-features"]))?;
-    let excluded =
-        ["--exclude", "multiproc-tests", "--exclude", "multiproc-cluster-tests", "--exclude", "xtask"];
-    let mut args = vec![
-        "test",
-        "--release",
-        "--workspace",
-        "--all-features",
-        "--no-fail-fast",
-        "--lib",
-        "--tests",
-        "--examples",
-    ];
-    args.extend(excluded);
+    let mut examples = cargo(&["build", "--examples"]);
+    examples.args(RELEASED);
+    run(examples)?;
+    let mut args = vec!["test", "--no-fail-fast", "--lib", "--tests", "--examples"];
+    args.extend(RELEASED);
     Ok(suite(&args)?.iter().map(|summary| format!("release: {summary}")).collect())
 }
 
