@@ -1,7 +1,11 @@
-//! Another architecture, to see that nothing assumes this one: aarch64 is built, and what needs no second process is
-//! run by an emulator.
+//! Other targets, to see that nothing assumes this one.
 //!
-//! The standard library is rustup's where it is installed, else that of Debian's second compiler.
+//! - aarch64 is built whole, and what needs no second process is run by an emulator.
+//! - Linux with musl is type-checked, but for the pool over several hosts.
+//! - Of other systems that is type-checked which a port begins with: see `crates/multiproc-core/src/sys/mod.rs`.
+//!
+//! The standard libraries are rustup's where they are installed, else those of Debian's second compiler, which has the
+//! one of aarch64 and the source of the others. What there is neither for is skipped with a line.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,22 +19,65 @@ const LINKER: &str = "aarch64-linux-gnu-gcc";
 const EMULATOR: &str = "qemu-aarch64";
 /// The packages with a linker and an emulator.
 const TOOLS: &[&str] = &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"];
-/// Debian's second compiler, with the standard library of another machine.
+/// Debian's second compiler, with the standard library of another machine, and with the source of all of them.
 const COMPILER: &[&str] = &["rustc-web", "cargo-web", "libstd-rust-web-dev:arm64"];
+const SOURCE: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 
 /// The crates whose unit tests run under an emulator: others start processes of this executable, which the system
 /// would take for the emulator, or wait for threads of which it runs one at a time.
-const EMULATED: &[&str] = &["multiproc-core", "multiproc-shm", "multiproc-sync"];
+const EMULATED: &[&str] =
+    &["multiproc-core", "multiproc-shm", "multiproc-sync", "multiproc-pipe", "multiproc-queue"];
+
+/// Targets that are type-checked, side by side.
+struct Ports {
+    targets: &'static [&'static str],
+    /// What of the workspace is.
+    what: &'static [&'static str],
+    flags: &'static str,
+}
+
+const PORTS: &[Ports] = &[
+    Ports {
+        targets: &["x86_64-unknown-linux-musl"],
+        // What needs the network has C in it, which needs that system's compiler.
+        what: &[
+            "--workspace",
+            "--lib",
+            "--exclude",
+            "multiproc-cluster",
+            "--exclude",
+            "multiproc-cluster-tests",
+        ],
+        flags: "",
+    },
+    Ports {
+        targets: &["aarch64-apple-darwin", "x86_64-pc-windows-msvc"],
+        // What needs no system, with the refusal of other systems taken away.
+        what: &["--package", "multiproc-core", "--package", "multiproc-derive"],
+        flags: "--cfg multiproc_port",
+    },
+];
 
 /// Runs what this machine can; returns why it can do nothing, if so.
 pub(crate) fn check(workspace: &Workspace) -> Result<Option<String>> {
+    let mut lacks = Vec::new();
+    lacks.extend(arm(workspace)?);
+    for ports in PORTS {
+        lacks.extend(type_check(ports, workspace)?);
+    }
+    if lacks.len() > PORTS.len() {
+        return Ok(Some(lacks.join("; ")));
+    }
+    lacks.iter().for_each(|lack| println!("skipped: {lack}"));
+    Ok(None)
+}
+
+/// Builds all for aarch64 and runs what an emulator can; returns what is missing.
+fn arm(workspace: &Workspace) -> Result<Option<String>> {
     let is_own = is_installed(ARM);
     let can_build = is_own || (debian::admits("arm64") && debian::has(COMPILER));
     if !can_build {
-        return Ok(Some(format!("{ARM} is not installed (`rustup target add {ARM}`)")));
-    }
-    if is_own {
-        run(cargo(&["check", "--workspace", "--lib", "--all-features", "--target", ARM]))?;
+        return Ok(Some(not_installed(ARM)));
     }
     let version = |program: &str| {
         let mut command = Command::new(program);
@@ -38,12 +85,51 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Option<String>> {
         succeeds(command)
     };
     let can_run = (version(LINKER) && version(EMULATOR)) || debian::has(TOOLS);
-    if can_run {
-        run(emulated(is_own, workspace))?;
-    } else {
-        println!("skipped: {}", debian::lack("there is no linker and no emulator for aarch64", TOOLS));
+    if !can_run {
+        return Ok(Some(debian::lack("there is no linker and no emulator for aarch64", TOOLS)));
     }
+    let command = |verb: &str| {
+        let mut command = if is_own { cargo(&[verb]) } else { debian_cargo(verb) };
+        command.args(["--lib", "--all-features", "--target", ARM]);
+        // Another compiler would rebuild all that this one has built.
+        command.arg("--target-dir").arg(workspace.target.join("targets"));
+        command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
+        command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", emulator());
+        command
+    };
+    let mut build = command("build");
+    build.args(["--workspace", "--bins"]);
+    run(build)?;
+    let mut test = command("test");
+    EMULATED.iter().for_each(|package| {
+        test.args(["--package", package]);
+    });
+    run(test)?;
     Ok(None)
+}
+
+/// Type-checks for other systems; returns what is missing.
+fn type_check(ports: &Ports, workspace: &Workspace) -> Result<Option<String>> {
+    let is_own = ports.targets.iter().all(|target| is_installed(target));
+    if !is_own && !debian::has(SOURCE) {
+        return Ok(Some(not_installed(&ports.targets.join(" "))));
+    }
+    let mut command = if is_own { cargo(&["check"]) } else { debian_cargo("check") };
+    if !is_own {
+        command.arg("-Zbuild-std=std,panic_abort").env("RUSTC_BOOTSTRAP", "1");
+    }
+    command.args(ports.what);
+    for target in ports.targets {
+        command.args(["--target", target]);
+    }
+    command.arg("--target-dir").arg(workspace.target.join("targets"));
+    command.env("RUSTFLAGS", ports.flags);
+    run(command)?;
+    Ok(None)
+}
+
+fn not_installed(target: &str) -> String {
+    format!("{target} is not installed (`rustup target add {target}`)")
 }
 
 fn is_installed(target: &str) -> bool {
@@ -54,23 +140,9 @@ fn is_installed(target: &str) -> bool {
     })
 }
 
-/// Builds for aarch64 and runs the tests under an emulator.
-fn emulated(is_own: bool, workspace: &Workspace) -> Command {
-    let mut command = if is_own { cargo(&["test"]) } else { debian_cargo() };
-    command.args(["--lib", "--target", ARM]);
-    EMULATED.iter().for_each(|package| {
-        command.args(["--package", package]);
-    });
-    // Another compiler would rebuild all that this one has built.
-    command.arg("--target-dir").arg(workspace.target.join("targets"));
-    command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
-    command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", emulator());
-    command
-}
-
-fn debian_cargo() -> Command {
+fn debian_cargo(verb: &str) -> Command {
     let mut command = Command::new("/usr/bin/cargo");
-    command.current_dir(root()).arg("test");
+    command.current_dir(root()).arg(verb);
     // What the cargo that runs us has set is its own.
     command.env("RUSTC", "/usr/bin/rustc").env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
     command
