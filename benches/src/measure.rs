@@ -92,10 +92,22 @@ pub(crate) fn run(scenario: &'static Scenario, context: &Context) -> Result<Outc
     }
     let count = bench.systems.len();
     let mut samples = vec![Vec::new(); count];
-    for system in &mut bench.systems {
+    // Peers that have failed: no figure, and no end of the others'.
+    let mut gone = vec![false; count];
+    let mut failed = |name: &str, error| match peer_version(name) {
+        Some(_) => {
+            bench.absent.push(format!("{name}: {error}"));
+            Ok(())
+        }
+        None => Err(named(name, error)),
+    };
+    for (system, is_gone) in bench.systems.iter_mut().zip(&mut gone) {
         // Once for whatever happens only the first time.
         let (tenth, began) = (system.operations.div_ceil(10), Instant::now());
-        (system.round)(tenth).map_err(|error| named(&system.name, error))?;
+        if let Err(error) = (system.round)(tenth) {
+            failed(&system.name, error)?;
+            *is_gone = true;
+        }
         if let Some(limit) = context.effort.limit() {
             let fits = tenth as f64 * (limit.as_secs_f64() / began.elapsed().as_secs_f64());
             system.operations = system.operations.min(fits as u64).max(tenth);
@@ -105,17 +117,26 @@ pub(crate) fn run(scenario: &'static Scenario, context: &Context) -> Result<Outc
         for turn in 0..count {
             let index = (turn + round) % count;
             let system = &mut bench.systems[index];
-            samples[index]
-                .push((system.round)(system.operations).map_err(|error| named(&system.name, error))?);
+            if gone[index] {
+                continue;
+            }
+            match (system.round)(system.operations) {
+                Ok(sample) => samples[index].push(sample),
+                Err(error) => {
+                    failed(&system.name, error)?;
+                    gone[index] = true;
+                }
+            }
         }
     }
     let ratio = |index: usize, against: &str| {
-        let other = bench.systems.iter().position(|system| system.name == against)?;
+        let other = bench.systems.iter().position(|system| system.name == against).filter(|at| !gone[*at])?;
         // Round by round: what disturbed one side of a round is likely to have disturbed the other.
         let ratios: Vec<f64> = samples[index].iter().zip(&samples[other]).map(|(a, b)| a / b).collect();
         Some(Spread::of(&ratios))
     };
-    let rows = bench.systems.iter().enumerate().map(|(index, system)| Row {
+    let here = bench.systems.iter().enumerate().filter(|(index, _)| !gone[*index]);
+    let rows = here.map(|(index, system)| Row {
         system: system.name.clone(),
         samples: samples[index].clone(),
         against: system.against.as_ref().and_then(|against| Some((against.clone(), ratio(index, against)?))),

@@ -61,7 +61,10 @@ fn copy(context: &Context) -> Result<Bench> {
         #[cfg(feature = "peers")]
         {
             use crate::peer::heavy;
-            add(ICEORYX, heavy::iceoryx_bulk(placement));
+            // On one core who polls keeps the processor from the other end.
+            if placement.is_apart() {
+                add(ICEORYX, heavy::iceoryx_bulk(placement));
+            }
             add("ipc-channel, bytes", heavy::ipc_channel_bulk(placement));
         }
         match boost("stream", COPIED, 1, placement)? {
