@@ -133,7 +133,7 @@ pub(crate) async fn list(link: &Link) -> Result<Vec<Found>, ClusterError> {
     for place in state.first_sequence..=state.last_sequence {
         // One that was removed meanwhile is not there.
         let Ok(message) = stream.get_raw_message(place).await else { continue };
-        if let Some(letter) = link.seal.open::<Letter>(Sort::Letter, &message.payload) {
+        if let Some(letter) = link.seal.open::<Letter>(Sort::Letter, &link.names.dead(), &message.payload) {
             found.push(Found { place, letter });
         }
     }

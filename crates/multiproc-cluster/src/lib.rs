@@ -66,6 +66,7 @@ mod nats;
 mod room;
 mod seal;
 mod settings;
+mod survey;
 mod wire;
 
 pub use agent::{AgentOptions, serve};
@@ -73,3 +74,4 @@ pub use error::ClusterError;
 pub use letters::DeadLetter;
 pub use nats::{Nats, NatsBuilder};
 pub use settings::Storage;
+pub use survey::{AgentInfo, AgentWorker};

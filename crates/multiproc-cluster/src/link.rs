@@ -7,8 +7,9 @@ use crate::settings::{Credentials, Settings, Storage};
 use crate::wire::{Body, Stored};
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::{self, object_store, stream};
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, Message};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -49,7 +50,7 @@ fn engine(what: &'static str, error: impl std::error::Error + Send + Sync + 'sta
 
 impl Link {
     pub(crate) async fn connect(settings: Settings, key: &[u8], name: &str) -> Result<Link, ClusterError> {
-        let names = Names::new(&settings.pool)?;
+        let names = Names::new(&settings.pool, key)?;
         let (broken, breaks) = watch::channel(0u64);
         let shown = settings.shown();
         let options = match &settings.credentials {
@@ -203,10 +204,20 @@ impl Link {
 
     /// Sends something; what cannot be sent now is sent when there is a connection again.
     pub(crate) async fn send<T: Serialize>(&self, subject: String, sort: Sort, value: &T) {
-        let message = self.seal.seal(sort, value);
+        let message = self.seal.seal(sort, &subject, value);
         if let Err(error) = self.client.publish(subject, message.into()).await {
             tracing::debug!(target: "multiproc::cluster", %error, "a message cannot be sent");
         }
+    }
+
+    /// Opens a message of this build's.
+    pub(crate) fn open<T: DeserializeOwned>(&self, sort: Sort, message: &Message) -> Option<T> {
+        self.seal.open(sort, &message.subject, &message.payload)
+    }
+
+    /// Opens a message that all builds understand.
+    pub(crate) fn open_of_all<T: DeserializeOwned>(&self, sort: Sort, message: &Message) -> Option<T> {
+        self.open_seal.open(sort, &message.subject, &message.payload)
     }
 
     async fn bucket(&self) -> Result<&object_store::ObjectStore, ClusterError> {
@@ -231,7 +242,7 @@ impl Link {
         if bytes.len() <= INLINE {
             return Ok(Body::Inline(bytes));
         }
-        let sealed = self.seal.seal_long(Sort::Blob, bytes).await;
+        let sealed = self.seal.seal_long(Sort::Blob, &name, bytes).await;
         let bucket = self.bucket().await?;
         let put = bucket.put(name.as_str(), &mut sealed.as_slice()).await;
         let info = match put {
@@ -282,7 +293,7 @@ impl Link {
         let mut sealed = Vec::with_capacity(object.info().size);
         let read = object.read_to_end(&mut sealed).await;
         read.map_err(|e| engine("read a long message from the object store", e))?;
-        match self.seal.open_long(Sort::Blob, sealed).await {
+        match self.seal.open_long(Sort::Blob, &stored.name, sealed).await {
             Some(bytes) => Ok(bytes),
             None => {
                 let why = "it does not bear the pool's seal".to_owned();

@@ -1,9 +1,10 @@
 //! What things are called on the server.
 //!
-//! Everything of one pool and one build is below `multiproc.POOL.BUILD`, so that an agent of another build never sees
-//! a task that it would not understand.
+//! Everything of one pool, one build and one key is below `multiproc.POOL.BUILD-KEY`, so that an agent of another build
+//! or with another key never sees a task that it would not understand, and takes none away from others.
 
 use crate::error::{ClusterError, Kind};
+use crate::seal;
 use multiproc_core::sys::image::image;
 
 /// How much of a build's identity stands in names; all of it is in the key that messages are sealed with.
@@ -25,7 +26,7 @@ pub(crate) struct Names {
 pub(crate) const CONSUMER: &str = "agents";
 
 impl Names {
-    pub(crate) fn new(pool: &str) -> Result<Names, ClusterError> {
+    pub(crate) fn new(pool: &str, key: &[u8]) -> Result<Names, ClusterError> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if pool.is_empty() || pool.len() > 64 || !pool.chars().all(is_name) {
             let why = "it has letters, digits, `-` and `_`, 1 to 64 of them";
@@ -36,6 +37,7 @@ impl Names {
         })?;
         let build = image.build_id().to_string();
         let short: String = build.chars().take(SHORT).collect();
+        let short = format!("{short}-{}", hex(&seal::mark(key, pool)));
         Ok(Names {
             stream: format!("MULTIPROC_{pool}_{short}"),
             dead_stream: format!("MULTIPROC_DEAD_{pool}_{short}"),
@@ -113,10 +115,18 @@ mod tests {
     #[test]
     fn pools_have_names_that_are_one_token() {
         for good in ["a", "my-pool_2", &"x".repeat(64)] {
-            assert!(Names::new(good).unwrap().tasks().split('.').count() == 5, "{good}");
+            assert!(Names::new(good, b"key").unwrap().tasks().split('.').count() == 5, "{good}");
         }
         for bad in ["", "a.b", "a b", "*", ">", "ä", &"x".repeat(65)] {
-            assert!(Names::new(bad).unwrap_err().is_invalid(), "{bad}");
+            assert!(Names::new(bad, b"key").unwrap_err().is_invalid(), "{bad}");
         }
+    }
+
+    #[test]
+    fn who_has_another_key_is_elsewhere() {
+        let [one, same, other] = ["key", "key", "kez"].map(|key| Names::new("pool", key.as_bytes()).unwrap());
+        assert_eq!((&one.stream, one.pull()), (&same.stream, same.pull()));
+        assert!(one.stream != other.stream && one.tasks() != other.tasks() && one.bucket != other.bucket);
+        assert_eq!(one.who(), other.who());
     }
 }

@@ -3,10 +3,12 @@ use crate::error::ClusterError;
 use crate::letters::{self, DeadLetter};
 use crate::room::Room;
 use crate::settings::{Settings, setters};
+use crate::survey::{self, AgentInfo};
 use multiproc_pool::Pool;
 use multiproc_pool::backend::{Backend, Caps, Init, Start};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A connection to a NATS server, by which a pool's tasks reach the agents of other hosts.
 ///
@@ -52,6 +54,18 @@ impl Nats {
     pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, ClusterError> {
         let letters = self.room.run(async |link| letters::list(&link).await)?;
         Ok(letters.into_iter().map(|found| DeadLetter::new(found, Arc::clone(&self.room))).collect())
+    }
+
+    /// Asks all agents of the pool how they stand, those of other builds too, and gives what came within a time.
+    ///
+    /// An agent answers at once; how many there are nobody knows, so that the time is always waited for. They come in
+    /// the order of their hosts' names.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot be reached.
+    pub fn agents(&self, within: Duration) -> Result<Vec<AgentInfo>, ClusterError> {
+        self.room.run(async move |link| survey::ask(&link, within).await)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The seal of each message: an HMAC-SHA256 with the pool's key.
 //!
-//! The key is bound to the pool, the build and the kind of message, so that what was sealed for one is worth nothing
-//! as another. A message that does not bear the seal is not looked at.
+//! The key is bound to the pool and the build, a seal to the kind of message and to where it goes, so that what was sealed
+//! for one is worth nothing as another or elsewhere. A message that does not bear the seal is not looked at.
 
 use hmac::{Hmac, KeyInit, Mac};
 use multiproc_core::codec;
@@ -26,6 +26,15 @@ pub(crate) enum Sort {
     Blob = 7,
 }
 
+/// A few bytes that tell one key of a pool from another, and nothing of either.
+pub(crate) fn mark(key: &[u8], pool: &str) -> [u8; 4] {
+    let mut mac = start(key);
+    mac.update(b"multiproc cluster 1 name");
+    mac.update(pool.as_bytes());
+    let [a, b, c, d, ..] = <[u8; LEN]>::from(mac.finalize().into_bytes());
+    [a, b, c, d]
+}
+
 #[derive(Clone)]
 pub(crate) struct Seal(Hmac<Sha256>);
 
@@ -40,46 +49,53 @@ impl Seal {
         Seal(start(&mac.finalize().into_bytes()))
     }
 
-    fn mac(&self, sort: Sort, body: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, sort: Sort, place: &str, body: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         mac.update(&[sort as u8]);
+        mac.update(&(place.len() as u64).to_le_bytes());
+        mac.update(place.as_bytes());
         mac.update(body);
         mac
     }
 
     /// Seals bytes that lie behind room for the seal.
-    fn close(&self, sort: Sort, mut message: Vec<u8>) -> Vec<u8> {
-        let mac = self.mac(sort, &message[LEN..]).finalize().into_bytes();
+    fn close(&self, sort: Sort, place: &str, mut message: Vec<u8>) -> Vec<u8> {
+        let mac = self.mac(sort, place, &message[LEN..]).finalize().into_bytes();
         message[..LEN].copy_from_slice(&mac);
         message
     }
 
-    /// Encodes and seals.
-    pub(crate) fn seal<T: Serialize>(&self, sort: Sort, value: &T) -> Vec<u8> {
+    /// Encodes and seals for that place: a subject, or the name of an object.
+    pub(crate) fn seal<T: Serialize>(&self, sort: Sort, place: &str, value: &T) -> Vec<u8> {
         // What we send ourselves are plain structs, which encode.
         let body = codec::encode(value).map(|encoded| encoded.bytes).unwrap_or_default();
         let mut message = Vec::with_capacity(LEN + body.len());
         message.extend([0; LEN]);
         message.extend_from_slice(&body);
-        self.close(sort, message)
+        self.close(sort, place, message)
     }
 
     /// Seals something long, behind it: others get their turn meanwhile.
-    pub(crate) async fn seal_long(&self, sort: Sort, mut body: Vec<u8>) -> Vec<u8> {
-        let mac = self.mac_long(sort, &body).await.finalize().into_bytes();
+    pub(crate) async fn seal_long(&self, sort: Sort, place: &str, mut body: Vec<u8>) -> Vec<u8> {
+        let mac = self.mac_long(sort, place, &body).await.finalize().into_bytes();
         body.extend_from_slice(&mac);
         body
     }
 
     /// Takes the seal off something long; `None` if it does not bear it.
-    pub(crate) async fn open_long(&self, sort: Sort, mut message: Vec<u8>) -> Option<Vec<u8>> {
+    pub(crate) async fn open_long(
+        &self,
+        sort: Sort,
+        place: &str,
+        mut message: Vec<u8>,
+    ) -> Option<Vec<u8>> {
         let seal = message.split_off(message.len().checked_sub(LEN)?);
-        self.mac_long(sort, &message).await.verify_slice(&seal).ok()?;
+        self.mac_long(sort, place, &message).await.verify_slice(&seal).ok()?;
         Some(message)
     }
 
-    async fn mac_long(&self, sort: Sort, body: &[u8]) -> Hmac<Sha256> {
-        let mut mac = self.mac(sort, &[]);
+    async fn mac_long(&self, sort: Sort, place: &str, body: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.mac(sort, place, &[]);
         for piece in body.chunks(PIECE) {
             mac.update(piece);
             tokio::task::yield_now().await;
@@ -88,14 +104,15 @@ impl Seal {
     }
 
     /// Gives what is under a seal, if that is whole.
-    fn open_bytes<'a>(&self, sort: Sort, message: &'a [u8]) -> Option<&'a [u8]> {
+    fn open_bytes<'a>(&self, sort: Sort, place: &str, message: &'a [u8]) -> Option<&'a [u8]> {
         let (seal, body) = message.split_at_checked(LEN)?;
-        self.mac(sort, body).verify_slice(seal).ok()?;
+        self.mac(sort, place, body).verify_slice(seal).ok()?;
         Some(body)
     }
 
-    pub(crate) fn open<T: DeserializeOwned>(&self, sort: Sort, message: &[u8]) -> Option<T> {
-        let opened = self.open_bytes(sort, message).and_then(|body| codec::decode(body, Vec::new()).ok());
+    /// Gives what was sealed for that place.
+    pub(crate) fn open<T: DeserializeOwned>(&self, sort: Sort, place: &str, message: &[u8]) -> Option<T> {
+        let opened = self.open_bytes(sort, place, message).and_then(|body| codec::decode(body, Vec::new()).ok());
         if opened.is_none() {
             tracing::warn!(target: "multiproc::cluster", ?sort, "a message without the pool's seal is dropped");
         }
@@ -117,18 +134,19 @@ mod tests {
     #[test]
     fn only_what_was_sealed_so_is_opened() {
         let seal = Seal::new(b"key", "pool", "build");
-        let message = seal.seal(Sort::Task, &(1u32, "two"));
-        assert_eq!(seal.open::<(u32, String)>(Sort::Task, &message), Some((1, "two".to_owned())));
-        assert_eq!(seal.open::<(u32, String)>(Sort::ToCaller, &message), None);
+        let message = seal.seal(Sort::Task, "here", &(1u32, "two"));
+        assert_eq!(seal.open::<(u32, String)>(Sort::Task, "here", &message), Some((1, "two".to_owned())));
+        assert_eq!(seal.open::<(u32, String)>(Sort::ToCaller, "here", &message), None);
+        assert_eq!(seal.open::<(u32, String)>(Sort::Task, "there", &message), None);
         for other in [("kez", "pool", "build"), ("key", "poo", "lbuild"), ("key", "pool", "other")] {
             let other = Seal::new(other.0.as_bytes(), other.1, other.2);
-            assert_eq!(other.open::<(u32, String)>(Sort::Task, &message), None);
+            assert_eq!(other.open::<(u32, String)>(Sort::Task, "here", &message), None);
         }
         for at in 0..message.len() {
             let mut bad = message.clone();
             bad[at] ^= 1;
-            assert_eq!(seal.open::<(u32, String)>(Sort::Task, &bad), None, "byte {at}");
+            assert_eq!(seal.open::<(u32, String)>(Sort::Task, "here", &bad), None, "byte {at}");
         }
-        assert_eq!(seal.open::<(u32, String)>(Sort::Task, &message[..20]), None);
+        assert_eq!(seal.open::<(u32, String)>(Sort::Task, "here", &message[..20]), None);
     }
 }

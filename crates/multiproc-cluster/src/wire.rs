@@ -4,14 +4,15 @@
 //!
 //! 1. The caller puts a [`Task`] into the stream. An agent pulls it, says [`ToCaller::Took`], and takes it out of the
 //!    stream: from then on it is the caller who watches over it, by the agent's beats.
-//! 2. An agent runs a task at once if it is sure that nobody else has had it: it was delivered for the first time, it
-//!    came into the stream while this agent was listening, and the caller is known. Else it asks ([`ToCaller::Claim`]).
+//! 2. An agent runs a task at once if it is sure that nobody has had it: it was delivered for the first time, it came into
+//!    the stream while this agent was listening, and the caller is known. Else it asks ([`ToCaller::Claim`]).
 //! 3. The agent tells what became of elements ([`ToCaller::Answers`]), and keeps each answer until the caller has
 //!    received it. An answer that was lost is sent again when the caller calls the roll.
 //! 4. Both beat. Who is not heard of for a lease is lost: a caller ends what a lost agent had, an agent what a lost caller
 //!    wanted.
-//! 5. After a break of its connection, or when the stream is gone, a caller takes its tasks out of the stream, calls the
-//!    roll ([`ToAgents::Beat`] with a new `asks`), and puts into the stream again what no agent has.
+//! 5. After a break of its connection, when the stream is gone, or when a task lies there though an agent waits for one, a
+//!    caller takes its tasks out of the stream, calls the roll ([`ToAgents::Beat`] with a new `asks`), and puts into the
+//!    stream again what no agent has.
 
 use multiproc_core::sys::child::End;
 use multiproc_pool::backend::Failure;
@@ -126,7 +127,7 @@ pub(crate) enum ToCaller {
     /// It leaves, and has nothing.
     Bye { agent: Id },
     /// It has taken these.
-    Took { agent: Id, number: u64 },
+    Took { agent: Id, numbers: Vec<u64> },
     /// May it take this, which was delivered so often?
     Claim { agent: Id, number: u64, turn: u32, delivered: u64 },
     /// What became of elements.
@@ -141,6 +142,8 @@ pub(crate) struct About {
     pub(crate) restarts: u64,
     /// It takes no more.
     pub(crate) is_leaving: bool,
+    /// How many tasks it has asked the stream for that have not come.
+    pub(crate) wants: u32,
     pub(crate) workers: Vec<AboutWorker>,
 }
 
@@ -284,10 +287,22 @@ impl From<Ended> for Failure {
     }
 }
 
-/// An agent tells where it is and which build it is of, whoever asks.
+/// Asks all agents of a pool, whatever their build.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Who {
+    pub(crate) asker: Id,
+}
+
+/// An agent tells whoever asks where it is, which build it is of, and how it stands.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Here {
+    pub(crate) asker: Id,
+    pub(crate) agent: Id,
     pub(crate) build: String,
-    pub(crate) host: String,
     pub(crate) program: String,
+    /// How many callers it knows, and how many envelopes of theirs it has.
+    pub(crate) callers: u32,
+    pub(crate) envelopes: u32,
+    /// With the workers of all its pools.
+    pub(crate) about: About,
 }

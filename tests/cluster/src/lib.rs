@@ -13,11 +13,13 @@ mod agent;
 mod flag;
 mod proxy;
 mod server;
+mod spy;
 
 pub use agent::{Agent, LEASE, wait_for_agents};
 pub use flag::Flag;
 pub use proxy::Wire;
 pub use server::Server;
+pub use spy::{Overheard, Spy};
 
 use multiproc::cluster::{Nats, NatsBuilder};
 use multiproc::{Pool, PoolBuilder};

@@ -10,7 +10,7 @@ use crate::letters;
 use crate::link::{Link, number_after};
 use crate::names::CONSUMER;
 use crate::seal::Sort;
-use crate::wire::{Here, Id, Part, Task, ToCaller};
+use crate::wire::{Here, Id, Part, Task, ToCaller, Who};
 use async_nats::Message;
 use async_nats::connection::State as Connection;
 use futures_util::StreamExt;
@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// How long tasks may take of which one more is taken for each worker than it can run.
 pub(super) const SHORT: Duration = Duration::from_millis(100);
+/// How long they may take from their arrival to their answer of which a worker gets as many as callers give it.
+pub(super) const QUICK: Duration = Duration::from_millis(2);
 /// Who did nothing for so long was stopped.
 const STALL: Duration = Duration::from_secs(1);
 
@@ -144,7 +146,7 @@ pub(super) async fn run(link: Link, crews: Crews, drain: Option<Duration>) -> Re
                 if awake.elapsed() > STALL {
                     actor.prepare();
                 }
-                actor.pulled(message).await;
+                actor.pulled(message, &mut tasks).await;
             }
             Some(message) = to_one.next() => actor.hear(&message).await,
             Some(message) = to_all.next() => actor.hear(&message).await,
@@ -216,12 +218,18 @@ impl Actor {
     }
 
     async fn tell_who(&mut self, message: Message) {
-        let Some(reply) = message.reply else { return };
-        if self.link.open_seal.open::<u8>(Sort::Who, &message.payload).is_none() {
-            return;
-        }
-        let (build, host) = (self.link.names.build.clone(), self.host.clone());
-        let here = self.link.open_seal.seal(Sort::Here, &Here { build, host, program: letters::program() });
+        let Some(reply) = message.reply.clone() else { return };
+        let Some(who) = self.link.open_of_all::<Who>(Sort::Who, &message) else { return };
+        let here = Here {
+            asker: who.asker,
+            agent: self.id,
+            build: self.link.names.build.clone(),
+            program: letters::program(),
+            callers: self.callers.len() as u32,
+            envelopes: (self.held.len() + self.claims.len()) as u32,
+            about: self.about(self.crews.all()),
+        };
+        let here = self.link.open_seal.seal(Sort::Here, &reply, &here);
         let _ = self.link.client.publish(reply, here.into()).await;
     }
 

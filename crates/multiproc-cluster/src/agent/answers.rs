@@ -77,8 +77,9 @@ impl Actor {
         let (agent, serial) = (self.id, caller.serial);
         let numbers: BTreeSet<u64> = parts.iter().map(|(number, _)| *number).collect();
         let answers = parts.into_iter().map(|(number, part)| Answer { number, part }).collect();
-        let message = self.link.seal.seal(Sort::ToCaller, &ToCaller::Answers { agent, serial, answers });
         let subject = self.link.names.caller(&id.to_string());
+        let answers = ToCaller::Answers { agent, serial, answers };
+        let message = self.link.seal.seal(Sort::ToCaller, &subject, &answers);
         let _ = self.link.client.publish(subject, message.clone().into()).await;
         caller.unreceived.insert(serial, (numbers.iter().copied().collect(), message));
         for number in numbers {

@@ -6,8 +6,45 @@ use super::teller::Key;
 use crate::seal::Sort;
 use crate::wire::{About, AboutWorker, Hello, Id, ToAgents, ToCaller};
 use async_nats::Message;
+use multiproc_pool::backend::Port;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
+
+/// So many tasks are remembered as taken; of what is older its caller is asked.
+const MANY: usize = 10_000;
+
+/// What was taken of a caller.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    numbers: BTreeSet<u64>,
+    /// What was taken below this number is not known any more.
+    from: u64,
+}
+
+impl Taken {
+    pub(super) fn insert(&mut self, number: u64) {
+        self.numbers.insert(number);
+        if self.numbers.len() > MANY
+            && let Some(half) = self.numbers.iter().nth(MANY / 2).copied()
+        {
+            self.numbers = self.numbers.split_off(&half);
+            self.from = half;
+        }
+    }
+
+    pub(super) fn contains(&self, number: u64) -> bool {
+        self.numbers.contains(&number)
+    }
+
+    /// Tells whether a number that is not known was never taken.
+    pub(super) fn is_complete_at(&self, number: u64) -> bool {
+        number >= self.from
+    }
+
+    fn rise(&mut self, floor: u64) {
+        self.numbers = self.numbers.split_off(&floor);
+    }
+}
 
 /// A caller, as far as it is known.
 pub(super) struct Caller {
@@ -16,7 +53,7 @@ pub(super) struct Caller {
     /// The last roll call that was answered.
     pub(super) answers: u64,
     /// What was taken, from the floor on.
-    pub(super) taken: BTreeSet<u64>,
+    pub(super) taken: Taken,
     /// What is not wanted, of tasks that are not here.
     pub(super) unwanted: BTreeMap<u64, Vec<u32>>,
     /// Answers that it may not have received: which tasks they are of, and the message.
@@ -29,7 +66,7 @@ impl Caller {
     pub(super) fn rise(&mut self, floor: u64) {
         if floor > self.hello.floor {
             self.hello.floor = floor;
-            self.taken = self.taken.split_off(&floor);
+            self.taken.rise(floor);
             self.unwanted = self.unwanted.split_off(&floor);
         }
     }
@@ -37,7 +74,7 @@ impl Caller {
 
 impl Actor {
     pub(super) async fn hear(&mut self, message: &Message) {
-        let Some(message) = self.link.seal.open::<ToAgents>(Sort::ToAgents, &message.payload) else { return };
+        let Some(message) = self.link.open::<ToAgents>(Sort::ToAgents, message) else { return };
         match message {
             ToAgents::Beat { hello, asks } => {
                 let (id, is_new) = (hello.caller, self.heard(hello));
@@ -67,12 +104,16 @@ impl Actor {
             }
             ToAgents::Claimed { hello, number, turn, granted } => {
                 let key = (hello.caller, number);
+                let caller = hello.caller;
                 self.heard(hello);
                 let Some(claim) = self.claims.remove(&key) else { return };
                 if claim.task.turn != turn {
                     self.claims.insert(key, claim);
                 } else if granted {
-                    self.take(claim.task, claim.reply).await;
+                    if let Some(caller) = self.callers.get_mut(&caller) {
+                        caller.taken.insert(number);
+                    }
+                    self.take(vec![(claim.task, claim.reply)]).await;
                 } else {
                     self.acknowledge(claim.reply).await;
                 }
@@ -95,7 +136,7 @@ impl Actor {
                 let caller = Caller {
                     heard: now,
                     answers: 0,
-                    taken: BTreeSet::new(),
+                    taken: Taken::default(),
                     unwanted: BTreeMap::new(),
                     unreceived: BTreeMap::new(),
                     serial: 0,
@@ -116,7 +157,7 @@ impl Actor {
             // Of what was answered the caller knows now.
             caller.unreceived.retain(|_, (numbers, _)| numbers.iter().any(|other| *other != number));
             if number >= caller.hello.floor
-                && (self.held.contains_key(&(id, number)) || !caller.taken.contains(&number))
+                && (self.held.contains_key(&(id, number)) || !caller.taken.contains(number))
             {
                 let unwanted = caller.unwanted.entry(number).or_default();
                 if elements.is_empty() {
@@ -154,9 +195,9 @@ impl Actor {
             .retain(|key| callers.values().any(|caller| crew::key_of(caller.hello.state.as_ref()) == key));
     }
 
-    pub(super) fn about(&self) -> About {
-        let workers = self.crews.plain().map(|port| port.workers()).unwrap_or_default();
-        let workers = workers.into_iter().map(|worker| AboutWorker {
+    /// What is to be known of this agent, with the workers of these pools.
+    pub(super) fn about<'a>(&self, pools: impl IntoIterator<Item = &'a Port>) -> About {
+        let workers = pools.into_iter().flat_map(Port::workers).map(|worker| AboutWorker {
             id: worker.id,
             name: worker.name,
             is_ready: worker.is_ready,
@@ -170,6 +211,7 @@ impl Actor {
             process: std::process::id(),
             restarts: self.crews.restarts(),
             is_leaving: self.is_leaving,
+            wants: self.pulls.outstanding() as u32,
             workers: workers.collect(),
         }
     }
@@ -183,7 +225,7 @@ impl Actor {
         let message = ToCaller::Beat {
             agent: self.id,
             beat: self.beat,
-            about: self.about(),
+            about: self.about(self.crews.plain()),
             holds: holds.into_iter().collect(),
             answers: caller.answers,
         };
@@ -195,5 +237,23 @@ impl Actor {
         for id in ids {
             self.beat_to(id).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_is_forgotten_before_it_becomes_much() {
+        let mut taken = Taken::default();
+        (0..3 * MANY as u64).for_each(|number| taken.insert(2 * number));
+        assert!(taken.numbers.len() <= MANY);
+        let last = 2 * (3 * MANY as u64 - 1);
+        assert!(taken.contains(last) && !taken.contains(last - 1) && taken.is_complete_at(last - 1));
+        // Of what is old nobody knows: its caller does.
+        assert!(!taken.contains(0) && !taken.is_complete_at(0));
+        taken.rise(last);
+        assert!(taken.contains(last) && taken.numbers.len() == 1);
     }
 }

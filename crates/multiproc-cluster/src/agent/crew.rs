@@ -57,6 +57,11 @@ impl Crews {
         self.crews.get(&0).map(|crew| &crew.port)
     }
 
+    /// The pools of all.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Port> {
+        self.crews.values().map(|crew| &crew.port)
+    }
+
     pub(super) fn restarts(&self) -> u64 {
         self.crews.values().map(|crew| crew.port.restarts()).sum()
     }

@@ -1,13 +1,16 @@
 //! From the stream to the pool of this host.
 
-use super::actor::{Actor, Claim, Held, Note, PATIENCE, SHORT};
+use super::actor::{Actor, Claim, Held, Note, PATIENCE, QUICK, SHORT};
+use crate::caller::DEEP;
 use super::teller::{Key, Teller};
 use crate::seal::Sort;
 use crate::wire::{Body, Elements, Id, Part, Task, ToCaller};
-use async_nats::{Message, StatusCode};
+use async_nats::{Message, StatusCode, Subscriber};
+use futures_util::{FutureExt, StreamExt};
 use multiproc_core::codec;
 use multiproc_pool::TaskError;
 use multiproc_pool::backend::{Order, Told};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -63,7 +66,11 @@ impl Actor {
             self.prepare();
             return;
         }
-        let depth = if self.pace.is_some_and(|pace| pace < SHORT) { 2 } else { 1 };
+        let depth = match self.pace {
+            Some(pace) if pace < QUICK => DEEP,
+            Some(pace) if pace < SHORT => 2,
+            _ => 1,
+        };
         let room = self.crews.workers * depth;
         let free = room.saturating_sub(self.held.len() + self.claims.len() + self.pulls.outstanding());
         if free == 0 {
@@ -79,8 +86,19 @@ impl Actor {
         }
     }
 
-    /// A task, or the end of a pull.
-    pub(super) async fn pulled(&mut self, message: Message) {
+    /// Takes what has come, several tasks at once: one word and one flush for all of them.
+    pub(super) async fn pulled(&mut self, first: Message, tasks: &mut Subscriber) {
+        let mut sure = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            sure.extend(self.look_at_message(message).await);
+            next = tasks.next().now_or_never().flatten();
+        }
+        self.take(sure).await;
+    }
+
+    /// A task, or the end of a pull; gives a task that is surely ours.
+    async fn look_at_message(&mut self, message: Message) -> Option<(Task, String)> {
         let delivered = message.reply.as_ref().and_then(|reply| delivery(reply));
         let (Some((delivered, place)), Some(reply)) = (delivered, message.reply.as_ref()) else {
             let number = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
@@ -90,33 +108,37 @@ impl Actor {
                 tracing::info!(target: "multiproc::cluster", status = ?message.status, "the stream of tasks is gone");
                 self.prepare();
             }
-            return;
+            return None;
         };
         self.pulls.came();
-        let Some(task) = self.link.seal.open::<Task>(Sort::Task, &message.payload) else {
+        let Some(task) = self.link.open::<Task>(Sort::Task, &message) else {
             self.acknowledge(reply.to_string()).await;
-            return;
+            return None;
         };
         let key = (task.caller, task.number);
         let mut is_sure = delivered == 1 && self.mark.is_some_and(|mark| place > mark);
         match self.callers.get_mut(&task.caller) {
             Some(caller) => {
                 caller.rise(task.floor);
-                if task.number < caller.hello.floor || caller.taken.contains(&task.number) {
+                if task.number < caller.hello.floor || caller.taken.contains(task.number) {
                     self.acknowledge(reply.to_string()).await;
-                    return;
+                    return None;
+                }
+                is_sure &= caller.taken.is_complete_at(task.number);
+                if is_sure {
+                    caller.taken.insert(task.number);
                 }
             }
             None => is_sure = false,
         }
         if is_sure {
-            self.take(task, reply.to_string()).await;
-        } else {
-            let now = Instant::now();
-            let claim = Claim { task, reply: reply.to_string(), delivered, since: now, asked: now };
-            self.ask(&claim).await;
-            self.claims.insert(key, claim);
+            return Some((task, reply.to_string()));
         }
+        let now = Instant::now();
+        let claim = Claim { task, reply: reply.to_string(), delivered, since: now, asked: now };
+        self.ask(&claim).await;
+        self.claims.insert(key, claim);
+        None
     }
 
     pub(super) async fn acknowledge(&self, reply: String) {
@@ -133,16 +155,33 @@ impl Actor {
         self.link.send(self.link.names.caller(&caller.to_string()), Sort::ToCaller, message).await;
     }
 
-    /// Takes a task out of the stream, and begins it.
-    pub(super) async fn take(&mut self, task: Task, reply: String) {
-        let key = (task.caller, task.number);
-        let Some(caller) = self.callers.get_mut(&task.caller) else { return };
-        caller.taken.insert(task.number);
-        // First the caller has to know; then the stream need not remember it.
-        self.say(task.caller, &ToCaller::Took { agent: self.id, number: task.number }).await;
-        self.acknowledge(reply).await;
-        // Both are on their way before it begins: whoever is killed or stopped now has said that it has it.
+    /// Takes tasks out of the stream, and begins them.
+    pub(super) async fn take(&mut self, mut tasks: Vec<(Task, String)>) {
+        tasks.retain(|(task, _)| self.callers.contains_key(&task.caller));
+        if tasks.is_empty() {
+            return;
+        }
+        let mut numbers: BTreeMap<Id, Vec<u64>> = BTreeMap::new();
+        for (task, _) in &tasks {
+            numbers.entry(task.caller).or_default().push(task.number);
+        }
+        // First the callers have to know; then the stream need not remember them.
+        for (caller, numbers) in numbers {
+            self.say(caller, &ToCaller::Took { agent: self.id, numbers }).await;
+        }
+        for (_, reply) in &tasks {
+            self.acknowledge(reply.clone()).await;
+        }
+        // All is on its way before one begins: whoever is killed or stopped now has said that it has them.
         let _ = tokio::time::timeout(FLUSH, self.link.client.flush()).await;
+        for (task, _) in tasks {
+            self.hold(task);
+        }
+    }
+
+    /// Begins what was taken.
+    fn hold(&mut self, task: Task) {
+        let key = (task.caller, task.number);
         let now = Instant::now();
         let held = Held {
             hand: None,

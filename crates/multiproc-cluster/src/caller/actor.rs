@@ -124,13 +124,13 @@ impl Actor {
                         Some(command) => actor.command(command).await,
                     },
                     Some(message) = inbox.next() => {
-                        let opened = actor.link.seal.open::<ToCaller>(Sort::ToCaller, &message.payload);
+                        let opened = actor.link.open::<ToCaller>(Sort::ToCaller, &message);
                         if let Some(message) = opened {
                             actor.hear(message).await;
                         }
                     }
                     Some(message) = stored.next() => actor.stored(&message),
-                    Some(message) = here.next() => actor.other(&message.payload),
+                    Some(message) = here.next() => actor.other(&message),
                     Some(note) = noted.recv() => actor.note(note).await,
                     changed = breaks.changed() => {
                         if changed.is_err() {
@@ -215,10 +215,11 @@ impl Actor {
         entry.turn += 1;
         (entry.since, entry.place, entry.holder) = (Instant::now(), None, None);
         let task = Task { caller: self.id, number, turn: entry.turn, floor, body: entry.body.clone() };
-        let message = self.link.seal.seal(Sort::Task, &task);
         let names = &self.link.names;
+        let subject = names.task(&self.name);
+        let message = self.link.seal.seal(Sort::Task, &subject, &task);
         let reply = format!("{}.{number}.{}", names.stored(&self.name), entry.turn);
-        let put = self.link.client.publish_with_reply(names.task(&self.name), reply, message.into()).await;
+        let put = self.link.client.publish_with_reply(subject, reply, message.into()).await;
         if let Err(error) = put {
             tracing::debug!(target: "multiproc::cluster", %error, number, "a task cannot be sent");
             self.call_roll();
@@ -355,19 +356,18 @@ impl Actor {
                 }
                 self.try_to_finish_roll().await;
             }
-            ToCaller::Took { agent, number } => {
-                let Some(entry) = self.ledger.get(number) else {
-                    // It has ended, and whoever has taken it nevertheless is to drop it.
-                    self.ask_to_cancel(Some(agent), number, Vec::new(), true).await;
-                    return;
-                };
-                match entry.holder {
-                    Some(holder) if holder != agent => {
-                        self.ask_to_cancel(Some(agent), number, Vec::new(), true).await;
-                    }
-                    _ => {
-                        entry.holder = Some(agent);
-                        self.ask_again(agent, number).await;
+            ToCaller::Took { agent, numbers } => {
+                if let Some(entry) = numbers.last().and_then(|number| self.ledger.get(*number)) {
+                    self.shared.seen.lock().learn(entry.since.elapsed());
+                }
+                for number in numbers {
+                    match self.ledger.get(number) {
+                        Some(entry) if entry.holder.is_none_or(|holder| holder == agent) => {
+                            entry.holder = Some(agent);
+                            self.ask_again(agent, number).await;
+                        }
+                        // It has ended or is somebody else's: whoever has taken it nevertheless is to drop it.
+                        _ => self.ask_to_cancel(Some(agent), number, Vec::new(), true).await,
                     }
                 }
             }
@@ -431,8 +431,16 @@ impl Actor {
             self.lose(id, now);
         }
         self.give_up_what_the_lost_may_have(now);
+        // Somebody asks for tasks: what lies in the stream for long is not there any more, or cannot be had.
+        let is_wanted = self.agents.values().any(|agent| agent.about.wants > 0 && !agent.about.is_leaving);
+        let long = self.link.settings.lease * 2;
         let is_late = |entry: &super::ledger::Entry| {
-            entry.turn > 0 && entry.place.is_none() && entry.holder.is_none() && now - entry.since > STORED
+            let limit = match entry.place {
+                None => STORED,
+                Some(_) if is_wanted => long,
+                Some(_) => return false,
+            };
+            entry.turn > 0 && entry.holder.is_none() && now - entry.since > limit
         };
         if self.roll.is_none() && self.ledger.iter().any(|(_, entry)| is_late(entry)) {
             self.call_roll();

@@ -4,7 +4,8 @@ use super::actor::Actor;
 use super::ledger::Entry;
 use crate::letters;
 use crate::seal::Sort;
-use crate::wire::{About, Ended, Here, Id, ToAgents};
+use crate::wire::{About, Ended, Here, Id, ToAgents, Who};
+use async_nats::Message;
 use multiproc_pool::backend::Event;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -98,10 +99,10 @@ impl Actor {
     }
 
     /// An agent tells which build it is of.
-    pub(super) fn other(&mut self, message: &[u8]) {
-        let Some(here) = self.link.open_seal.open::<Here>(Sort::Here, message) else { return };
-        if here.build != self.link.names.build {
-            self.others.insert(format!("build {} ({}) on {}", here.build, here.program, here.host));
+    pub(super) fn other(&mut self, message: &Message) {
+        let Some(here) = self.link.open_of_all::<Here>(Sort::Here, message) else { return };
+        if here.asker == self.id && here.build != self.link.names.build {
+            self.others.insert(format!("build {} ({}) on {}", here.build, here.program, here.about.host));
         }
     }
 
@@ -153,8 +154,8 @@ impl Actor {
             self.is_impossible = true;
             self.events.push(Event::Impossible(Some(why)));
         }
-        let message = self.link.open_seal.seal(Sort::Who, &0u8);
         let who = self.link.names.who();
+        let message = self.link.open_seal.seal(Sort::Who, &who, &Who { asker: self.id });
         let _ = self.link.client.publish_with_reply(who, here_at.to_owned(), message.into()).await;
     }
 }

@@ -23,6 +23,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// How long something may take of which a worker gets a second one before it is done.
 const SHORT: Duration = Duration::from_millis(100);
+/// How many envelopes each worker gets that take less than their way.
+pub(crate) const DEEP: usize = 16;
 /// How long the other side may take to hear that a caller leaves.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -45,6 +47,18 @@ pub(crate) struct Seen {
     /// How long a message takes there and back.
     pub(crate) trip: Option<Duration>,
     pub(crate) is_over: bool,
+}
+
+impl Seen {
+    /// How long a message takes there and back, as far as is known.
+    fn way(&self) -> Duration {
+        self.trip.unwrap_or(Duration::from_micros(500))
+    }
+
+    /// Learns from a message that took so long. It may have waited for its turn: the quick ones tell of the way.
+    fn learn(&mut self, took: Duration) {
+        self.trip = Some(self.trip.map_or(took, |trip| took.min(trip + trip / 64)));
+    }
 }
 
 #[derive(Debug)]
@@ -120,8 +134,13 @@ impl Backend for Distant {
     }
 
     fn credit(&self, expected: Option<Duration>) -> usize {
-        let depth = if expected.is_some_and(|expected| expected < SHORT) { 2 } else { 1 };
         let seen = self.shared.seen.lock();
+        let depth = match expected {
+            // What takes less than its way goes without a pause.
+            Some(expected) if expected < seen.way() => DEEP,
+            Some(expected) if expected < SHORT => 2,
+            _ => 1,
+        };
         let ready = |about: &About| about.workers.iter().filter(|worker| worker.is_ready).count();
         let workers: usize = seen.agents.iter().filter(|about| !about.is_leaving).map(ready).sum();
         (workers * depth).saturating_sub(self.left.len())
@@ -227,9 +246,10 @@ impl Backend for Distant {
 
     fn trip(&self) -> Trip {
         // A way there and back is to be a small part of what an envelope takes, but nobody is to wait for long.
-        let trip = self.shared.seen.lock().trip.unwrap_or(Duration::from_micros(500));
+        let trip = self.shared.seen.lock().way();
         let least = (trip * 2).clamp(Duration::from_micros(200), Duration::from_millis(50));
-        Trip { least, enough: (trip * 20).clamp(Duration::from_millis(2), Duration::from_millis(250)) }
+        let enough = (trip * 20).clamp(Duration::from_millis(2), Duration::from_millis(250));
+        Trip { least, enough, depth: DEEP }
     }
 
     fn bury(&mut self, letter: Letter<'_>) {

@@ -31,7 +31,7 @@ impl Roll {
         if answers == self.asks
             && let Some(asked) = self.asked
         {
-            shared.seen.lock().trip.get_or_insert(asked.elapsed());
+            shared.seen.lock().learn(asked.elapsed());
         }
     }
 }

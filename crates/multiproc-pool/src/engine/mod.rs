@@ -206,7 +206,12 @@ impl Engine {
         let trip = self.backend.trip();
         while let Some(part) = self.queue.pop() {
             let pace = self.paces.of(part.work.code.key);
-            if self.backend.credit(pace.as_ref().map(|pace| pace.chunk_time(trip))) == 0 {
+            // What somebody has put together may be less than what is worth a trip.
+            let expected = pace.as_ref().map(|pace| {
+                let whole = pace.chunk_time(trip);
+                if part.work.is_divisible { whole } else { whole.min(pace.element * part.len()) }
+            });
+            if self.backend.credit(expected) == 0 {
                 self.queue.push_first(part);
                 break;
             }
