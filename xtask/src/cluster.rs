@@ -11,6 +11,8 @@ const NEEDED: &[&str] = &["nats-server"];
 
 /// The suite, in `tests/cluster`.
 const SUITE: &str = "hosts";
+/// What `multiproc-top` shows of agents, in its own tests.
+const TOP: &str = "cluster";
 
 /// Tells what is missing where there is no server.
 pub(crate) fn lack() -> String {
@@ -23,7 +25,7 @@ pub(crate) fn suite() -> Result<Option<Vec<String>>> {
         return Ok(None);
     }
     // Two at once: they wait more than they work, and leases are not to run out for want of a processor.
-    let mut command = cargo(&["test", "--no-fail-fast", "--test", SUITE]);
+    let mut command = cargo(&["test", "--no-fail-fast", "--test", SUITE, "--test", TOP]);
     command.args(test::ALL).args(["--", "--test-threads=2"]);
     test::watched(command).map(Some)
 }

@@ -42,9 +42,12 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Show the agents of a pool over several hosts
+    #[cfg(feature = "cluster")]
+    Cluster(crate::cluster::Options),
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "give a number of seconds, as 0.5".to_owned())?;
     // The upper end keeps it a length of time that can be waited for.
     if (0.0..=86_400.0).contains(&seconds) { Ok(seconds) } else { Err("give 0 to 86400 seconds".to_owned()) }
@@ -92,6 +95,8 @@ fn serve(args: &Args) -> io::Result<ExitCode> {
             }
             return Ok(code);
         }
+        #[cfg(feature = "cluster")]
+        Some(Command::Cluster(options)) => crate::cluster::show(options, &mut out)?,
         None if args.json || args.once => {
             let mut watcher = Watcher::new();
             let mut snapshot = watcher.look();
@@ -106,7 +111,12 @@ fn serve(args: &Args) -> io::Result<ExitCode> {
                 write!(out, "{}", screen::draw(&snapshot, screen::WIDE, usize::MAX))?;
             }
         }
-        None => terminal::run(&mut out, interval.max(Duration::from_millis(50)))?,
+        None => {
+            let mut watcher = Watcher::new();
+            terminal::run(&mut out, interval.max(Duration::from_millis(50)), |columns, lines| {
+                Ok(screen::draw(&watcher.look(), columns, lines))
+            })?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

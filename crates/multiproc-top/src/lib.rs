@@ -21,6 +21,9 @@
 //! It opens their memory for reading, copies some words, and closes it; nothing is mapped, written or locked, and
 //! nothing is kept alive. Of the processes it reads what `/proc` tells everybody of the same user.
 //!
+//! With the feature `cluster` the program has a subcommand of that name, which asks the agents of a pool over several
+//! hosts how they stand; from a program that is `multiproc_cluster::Nats::agents`.
+//!
 //! # Caveats
 //!
 //! - Whatever a process says of itself is believed as far as it can be true, and no further.
@@ -29,6 +32,8 @@
 //! - Processes of other PID namespaces have other numbers: of their locks no holder is named.
 
 mod cli;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod names;
 mod objects;
 mod proc;

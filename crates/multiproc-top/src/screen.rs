@@ -254,7 +254,7 @@ fn age(seconds: u64) -> String {
 }
 
 /// Rows below their titles, each column as wide as it needs; nothing where there are titles alone.
-fn table<const N: usize>(rows: &[[String; N]], right: [bool; N]) -> String {
+pub(crate) fn table<const N: usize>(rows: &[[String; N]], right: [bool; N]) -> String {
     if rows.len() < 2 {
         return String::new();
     }
@@ -273,7 +273,7 @@ fn table<const N: usize>(rows: &[[String; N]], right: [bool; N]) -> String {
     text
 }
 
-fn section(text: &mut String, table: &str) {
+pub(crate) fn section(text: &mut String, table: &str) {
     if !table.is_empty() {
         text.push('\n');
         text.push_str(table);
@@ -281,7 +281,7 @@ fn section(text: &mut String, table: &str) {
 }
 
 /// Cuts what does not fit, and says so.
-fn fit(text: &str, columns: usize, lines: usize) -> String {
+pub(crate) fn fit(text: &str, columns: usize, lines: usize) -> String {
     let all = text.lines().count();
     let mut fitting = String::new();
     for (number, line) in text.lines().enumerate() {

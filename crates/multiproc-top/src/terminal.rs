@@ -1,22 +1,22 @@
-use crate::screen;
-use crate::watcher::Watcher;
 use crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use crossterm::terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{cursor, execute, queue};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Shows what is seen until `q`, escape or ctrl-C is pressed.
-pub(crate) fn run(out: &mut impl Write, interval: Duration) -> io::Result<()> {
+/// Shows what is drawn, for so many columns and lines, until `q`, escape or ctrl-C is pressed.
+pub(crate) fn run(
+    out: &mut impl Write,
+    interval: Duration,
+    mut draw: impl FnMut(usize, usize) -> io::Result<String>,
+) -> io::Result<()> {
     if !io::stdout().is_terminal() {
         return Err(io::Error::other("standard output is no terminal: use --once or --json"));
     }
     let _restored = Raw::enter(out)?;
-    let mut watcher = Watcher::new();
     loop {
-        let snapshot = watcher.look();
         let (columns, lines) = terminal::size()?;
-        let text = screen::draw(&snapshot, columns.into(), lines.into());
+        let text = draw(columns.into(), lines.into())?;
         queue!(out, cursor::MoveTo(0, 0))?;
         let mut first = true;
         for line in text.lines() {
