@@ -1,11 +1,12 @@
 //! The pool over several hosts, with real servers and real agents, counted afterwards.
 //!
 //! Hosts are agents on this machine, each with a wire of its own to the server that a test can slow down or cut: to a
-//! pool that is what a partition is. What one machine cannot show: clocks that differ, and a loss of power.
+//! pool that is what a partition is; one test has real cables between network namespaces. What one machine cannot show:
+//! clocks that differ, and a loss of power.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use multiproc::{Pool, PoolBuilder};
-use multiproc_cluster_tests::{Agent, Flag, Server, pool_at, wait_for_agents};
+use multiproc_cluster_tests::{Agent, Flag, KEY, LEASE, Server, pool_at, wait_for_agents};
 use multiproc_tests::{Limit, on_fork_server};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -27,6 +28,9 @@ mod storm;
 
 /// Who may not get in.
 mod strangers;
+
+/// Hosts with networks of their own, and cables that are pulled.
+mod network;
 
 thread_local! {
     /// Where the flags of a test are.
