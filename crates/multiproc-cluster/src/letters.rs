@@ -1,7 +1,8 @@
 //! Tasks that were given up, kept on the server until somebody has looked at them.
 
 use crate::error::{ClusterError, Kind};
-use crate::link::{INLINE, Link};
+use crate::blobs::INLINE;
+use crate::link::Link;
 use crate::room::Room;
 use crate::seal::Sort;
 use multiproc_pool::backend::{Order, Port, Results, Told};

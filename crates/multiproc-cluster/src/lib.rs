@@ -56,6 +56,7 @@
 //! else's business.
 
 mod agent;
+mod blobs;
 mod caller;
 mod error;
 mod key;

@@ -1,31 +1,22 @@
-//! The connection to the server, and what there is on it: the stream, its consumer, the object store.
+//! The connection to the server, and what there is on it: the stream of tasks and its consumer.
 
 use crate::error::{ClusterError, Kind};
 use crate::names::{CONSUMER, Names};
 use crate::seal::{Seal, Sort};
 use crate::settings::{Credentials, Settings, Storage};
-use crate::wire::{Body, Stored};
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use async_nats::jetstream::{self, object_store, stream};
+use async_nats::jetstream::{self, stream};
 use async_nats::{Client, ConnectOptions, Event, Message};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 
-/// What is longer lies in the object store.
-pub(crate) const INLINE: usize = 256 << 10;
-/// How long what is in the object store may lie there: far longer than any task waits, in case that nobody tidies up.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The longest pause between two attempts to reach the server again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a taken task may lie unacknowledged: whoever pulled it is gone.
 const ACK_WAIT: Duration = Duration::from_secs(5);
-/// How long something long may take to come, and how often it is asked for.
-const FETCH: Duration = Duration::from_secs(10);
-const FETCHES: u32 = 3;
 /// Tasks that were given up are kept so long, and so many of them.
 const LETTERS: i64 = 10_000;
 
@@ -38,13 +29,12 @@ pub(crate) struct Link {
     pub(crate) seal: Seal,
     /// What all builds of the pool understand.
     pub(crate) open_seal: Seal,
-    js: jetstream::Context,
+    pub(crate) js: jetstream::Context,
     /// Counts the connections: each time that it changes, something may have been lost.
     pub(crate) breaks: watch::Receiver<u64>,
-    bucket: Arc<OnceCell<object_store::ObjectStore>>,
 }
 
-fn engine(what: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> ClusterError {
+pub(crate) fn engine(what: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> ClusterError {
     Kind::Engine { what, why: error.to_string() }.because(error)
 }
 
@@ -107,11 +97,10 @@ impl Link {
             settings: Arc::new(settings),
             js,
             breaks,
-            bucket: Arc::default(),
         })
     }
 
-    fn storage(&self) -> stream::StorageType {
+    pub(crate) fn storage(&self) -> stream::StorageType {
         match self.settings.storage {
             Storage::Memory => stream::StorageType::Memory,
             Storage::File => stream::StorageType::File,
@@ -177,7 +166,7 @@ impl Link {
         if is_empty {
             // Whoever comes makes it again.
             let _ = self.js.delete_stream(&self.names.stream).await;
-            let _ = self.js.delete_object_store(&self.names.bucket).await;
+            let _ = self.js.delete_stream(&self.names.pieces).await;
         }
     }
 
@@ -219,113 +208,6 @@ impl Link {
     pub(crate) fn open_of_all<T: DeserializeOwned>(&self, sort: Sort, message: &Message) -> Option<T> {
         self.open_seal.open(sort, &message.subject, &message.payload)
     }
-
-    async fn bucket(&self) -> Result<&object_store::ObjectStore, ClusterError> {
-        let make = async || {
-            if let Ok(bucket) = self.js.get_object_store(&self.names.bucket).await {
-                return Ok(bucket);
-            }
-            let config = object_store::Config {
-                bucket: self.names.bucket.clone(),
-                storage: self.storage(),
-                max_age: KEPT,
-                ..object_store::Config::default()
-            };
-            let made = self.js.create_object_store(config).await;
-            made.map_err(|e| engine("make the object store", e))
-        };
-        self.bucket.get_or_try_init(make).await
-    }
-
-    /// Puts bytes into the object store, if they are long; what is put there is sealed, too.
-    pub(crate) async fn store(&self, name: String, bytes: Vec<u8>) -> Result<Body, ClusterError> {
-        if bytes.len() <= INLINE {
-            return Ok(Body::Inline(bytes));
-        }
-        let sealed = self.seal.seal_long(Sort::Blob, &name, bytes).await;
-        let bucket = self.bucket().await?;
-        let put = bucket.put(name.as_str(), &mut sealed.as_slice()).await;
-        let info = match put {
-            Ok(info) => info,
-            // It may have gone with its server.
-            Err(_) => {
-                let config = object_store::Config {
-                    bucket: self.names.bucket.clone(),
-                    storage: self.storage(),
-                    max_age: KEPT,
-                    ..object_store::Config::default()
-                };
-                let _ = self.js.create_object_store(config).await;
-                bucket
-                    .put(name.as_str(), &mut sealed.as_slice())
-                    .await
-                    .map_err(|e| engine("put a long message into the object store", e))?
-            }
-        };
-        Ok(Body::Stored(Stored { name, pieces: info.nuid }))
-    }
-
-    /// Gives the bytes, from the object store if they are there.
-    pub(crate) async fn fetch(&self, body: Body) -> Result<Vec<u8>, ClusterError> {
-        let stored = match body {
-            Body::Inline(bytes) => return Ok(bytes),
-            Body::Stored(stored) => stored,
-        };
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match tokio::time::timeout(FETCH, self.get(&stored)).await {
-                Ok(Ok(bytes)) => return Ok(bytes),
-                Ok(Err(error)) if tries >= FETCHES => return Err(error),
-                Err(_) if tries >= FETCHES => {
-                    let why = "the server does not give it".to_owned();
-                    return Err(Kind::Engine { what: "get a long message from the object store", why }.into());
-                }
-                _ => {}
-            }
-        }
-    }
-
-    async fn get(&self, stored: &Stored) -> Result<Vec<u8>, ClusterError> {
-        let bucket = self.bucket().await?;
-        let object = bucket.get(&stored.name).await;
-        let mut object = object.map_err(|e| engine("get a long message from the object store", e))?;
-        let mut sealed = Vec::with_capacity(object.info().size);
-        let read = object.read_to_end(&mut sealed).await;
-        read.map_err(|e| engine("read a long message from the object store", e))?;
-        match self.seal.open_long(Sort::Blob, &stored.name, sealed).await {
-            Some(bytes) => Ok(bytes),
-            None => {
-                let why = "it does not bear the pool's seal".to_owned();
-                Err(Kind::Engine { what: "take a long message from the object store", why }.into())
-            }
-        }
-    }
-
-    /// Removes something from the object store, with all that would be left of it.
-    pub(crate) async fn discard(&self, stored: &Stored) {
-        let bucket = &self.names.bucket;
-        let stream = format!("OBJ_{bucket}");
-        // What stays for want of a server goes with its age.
-        let _ = self.remove(&stream, &format!("$O.{bucket}.C.{}", stored.pieces)).await;
-        let _ = self.remove(&stream, &format!("$O.{bucket}.M.{}", encoded(&stored.name))).await;
-    }
-
-    /// Removes everything from the object store whose name begins so.
-    pub(crate) async fn discard_all(&self, prefix: &str) {
-        use futures_util::StreamExt;
-        let Ok(bucket) = self.js.get_object_store(&self.names.bucket).await else { return };
-        let Ok(mut list) = bucket.list().await else { return };
-        let mut found = Vec::new();
-        while let Some(Ok(info)) = list.next().await {
-            if info.name.starts_with(prefix) {
-                found.push(Stored { name: info.name, pieces: info.nuid });
-            }
-        }
-        for stored in found {
-            self.discard(&stored).await;
-        }
-    }
 }
 
 /// The number behind a word of the server's.
@@ -336,21 +218,6 @@ pub(crate) fn number_after(text: &str, word: &str) -> Option<u64> {
     rest.get(..end)?.parse().ok()
 }
 
-/// An object's name as it stands in subjects: in base64 for URLs, padded.
-fn encoded(name: &str) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::with_capacity(name.len().div_ceil(3) * 4);
-    for three in name.as_bytes().chunks(3) {
-        let bits =
-            three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for at in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= three.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     #[test]
@@ -359,12 +226,5 @@ mod tests {
         assert_eq!(number_after("{\"stream\":\"S\", \"seq\": 17}", "\"seq\":"), Some(17));
         assert_eq!(number_after("{\"seq\":18", "\"seq\":"), Some(18));
         assert_eq!(number_after("{\"error\":{\"code\":404}}", "\"seq\":"), None);
-    }
-
-    #[test]
-    fn base64() {
-        for (name, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("a?>~", "YT8-fg==")] {
-            assert_eq!(super::encoded(name), text);
-        }
     }
 }

@@ -18,7 +18,8 @@ pub(crate) struct Names {
     /// The stream of what nobody has taken yet, and of what was given up.
     pub(crate) stream: String,
     pub(crate) dead_stream: String,
-    pub(crate) bucket: String,
+    /// The stream of what is too long for a message.
+    pub(crate) pieces: String,
     prefix: String,
 }
 
@@ -41,7 +42,7 @@ impl Names {
         Ok(Names {
             stream: format!("MULTIPROC_{pool}_{short}"),
             dead_stream: format!("MULTIPROC_DEAD_{pool}_{short}"),
-            bucket: format!("MULTIPROC_{pool}_{short}"),
+            pieces: format!("MULTIPROC_LONG_{pool}_{short}"),
             prefix: format!("multiproc.{pool}.{short}"),
             pool: pool.to_owned(),
             build,
@@ -94,8 +95,21 @@ impl Names {
         format!("$JS.API.CONSUMER.MSG.NEXT.{}.{CONSUMER}", self.stream)
     }
 
+    /// Where the pieces are put of something long.
+    pub(crate) fn piece(&self, name: &str) -> String {
+        format!("{}.long.{name}", self.prefix)
+    }
+
     pub(crate) fn message(stream: &str) -> String {
         format!("$JS.API.STREAM.MSG.GET.{stream}")
+    }
+
+    pub(crate) fn direct(stream: &str) -> String {
+        format!("$JS.API.DIRECT.GET.{stream}")
+    }
+
+    pub(crate) fn purge(stream: &str) -> String {
+        format!("$JS.API.STREAM.PURGE.{stream}")
     }
 
     pub(crate) fn delete(stream: &str) -> String {
@@ -126,7 +140,7 @@ mod tests {
     fn who_has_another_key_is_elsewhere() {
         let [one, same, other] = ["key", "key", "kez"].map(|key| Names::new("pool", key.as_bytes()).unwrap());
         assert_eq!((&one.stream, one.pull()), (&same.stream, same.pull()));
-        assert!(one.stream != other.stream && one.tasks() != other.tasks() && one.bucket != other.bucket);
+        assert!(one.stream != other.stream && one.tasks() != other.tasks() && one.pieces != other.pieces);
         assert_eq!(one.who(), other.who());
     }
 }

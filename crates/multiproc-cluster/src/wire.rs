@@ -65,12 +65,12 @@ pub(crate) enum Body {
     Stored(Stored),
 }
 
-/// Something in the object store.
+/// Something long, in the stream of pieces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stored {
     pub(crate) name: String,
-    /// What its pieces are called.
-    pub(crate) pieces: String,
+    /// Where its pieces are.
+    pub(crate) places: Vec<u64>,
 }
 
 /// What is in a task's body.
@@ -184,10 +184,12 @@ pub(crate) enum Part {
         first: u32,
         count: u32,
     },
-    /// The task did not arrive: nothing will come of any of its elements.
+    /// Nobody will ever be able to run it.
     Nothing {
         message: String,
     },
+    /// Its arguments are not on the server any more: they have to be put there again.
+    Lost,
 }
 
 impl Part {
@@ -199,7 +201,7 @@ impl Part {
             }
             Part::Failed { element, .. } => *element..element.saturating_add(1),
             Part::GivenBack { first, count } => *first..first.saturating_add(*count),
-            Part::Nothing { .. } => 0..0,
+            Part::Nothing { .. } | Part::Lost => 0..0,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::actor::{Actor, Note};
 use super::teller::{Key, Said, add};
-use crate::link::INLINE;
+use crate::blobs::INLINE;
 use crate::seal::Sort;
 use crate::wire::{Answer, Body, Ended, Id, Part, ToCaller};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,8 +42,7 @@ impl Actor {
             {
                 let (link, notes) = (self.link.clone(), self.notes.clone());
                 tokio::task::spawn_local(async move {
-                    let name = format!("{}-{}-{first}-{known}", key.0, key.1);
-                    match link.store(format!("{name}-result"), bytes).await {
+                    match link.store(format!("{}.{}-{first}-{known}", key.0, key.1), bytes).await {
                         Ok(bytes) => {
                             let part = Part::Results { first, count, known, nanos, bytes };
                             let _ = notes.send(Note::Stored { key, part });

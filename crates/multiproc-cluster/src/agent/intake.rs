@@ -211,13 +211,20 @@ impl Actor {
             self.held.remove(&key);
             return;
         };
-        let decoded = bytes.and_then(|bytes| {
-            codec::decode::<Elements>(&bytes, Vec::new()).map_err(|error| error.to_string())
-        });
-        let elements = match decoded {
-            Ok(elements) => elements,
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
             Err(why) => {
-                tracing::error!(target: "multiproc::cluster", why, "the arguments of a task did not arrive");
+                tracing::warn!(target: "multiproc::cluster", why, "the arguments of a task did not arrive");
+                self.held.remove(&key);
+                let _ = self.notes.send(Note::Stored { key, part: Part::Lost });
+                return;
+            }
+        };
+        let elements = match codec::decode::<Elements>(&bytes, Vec::new()) {
+            Ok(elements) => elements,
+            Err(error) => {
+                let why = error.to_string();
+                tracing::error!(target: "multiproc::cluster", why, "the arguments of a task cannot be read");
                 self.held.remove(&key);
                 let message = format!("its arguments did not arrive on {}: {why}", self.host);
                 let _ = self.notes.send(Note::Stored { key, part: Part::Nothing { message } });

@@ -36,7 +36,7 @@ pub(super) enum Command {
 /// What came of something that was begun here.
 #[derive(Debug)]
 pub(super) enum Note {
-    /// A long body is in the object store.
+    /// A long body is on the server.
     Stored { number: u64, body: Result<Body, String> },
     /// All answers of a message are here.
     Fetched { agent: Id, serial: u64, answers: Vec<Answer> },
@@ -177,11 +177,11 @@ impl Actor {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Submit { number, count, body } => {
-                let is_long = body.len() > crate::link::INLINE;
+                let is_long = body.len() > crate::blobs::INLINE;
                 self.ledger.insert(number, count, Body::Inline(Vec::new()), Instant::now());
                 if is_long {
                     let (link, notes) = (self.link.clone(), self.notes.clone());
-                    let name = format!("{}-{number}", self.name);
+                    let name = format!("{}.{number}", self.name);
                     tokio::task::spawn_local(async move {
                         let body = link.store(name, body).await.map_err(|error| error.to_string());
                         let _ = notes.send(Note::Stored { number, body });
@@ -395,9 +395,17 @@ impl Actor {
 
     fn answered(&mut self, agent: Id, serial: u64, answers: Vec<Answer>) {
         for Answer { number, part } in answers {
-            if let Part::Nothing { message } = part {
-                self.end(number, &Ended::NoWorker { message });
-                continue;
+            match part {
+                Part::Nothing { message } => {
+                    self.end(number, &Ended::NoWorker { message });
+                    continue;
+                }
+                Part::Lost => {
+                    let body = self.ledger.give_back(agent, number, &mut self.events);
+                    self.discard(body);
+                    continue;
+                }
+                _ => {}
             }
             let body = self.ledger.tell(Some(agent), number, part, &mut self.events);
             self.discard(body);
@@ -476,7 +484,7 @@ impl Actor {
     }
 }
 
-/// Gets what lies in the object store, and removes it there.
+/// Gets what lies in the stream of pieces, and removes it there.
 async fn fetch(link: &Link, answers: Vec<Answer>) -> Vec<Answer> {
     let mut whole = Vec::with_capacity(answers.len());
     for Answer { number, part } in answers {

@@ -117,6 +117,16 @@ impl Ledger {
         self.entries.remove(&number).map(|entry| entry.body)
     }
 
+    /// Has all that is missing of an envelope put together once more, since this agent could not get it.
+    pub(crate) fn give_back(&mut self, agent: Id, number: u64, events: &mut Vec<Event>) -> Option<Body> {
+        let missing = self.entries.get(&number)?.missing();
+        let mut body = None;
+        for first in missing {
+            body = self.tell(Some(agent), number, Part::GivenBack { first, count: 1 }, events).or(body);
+        }
+        body
+    }
+
     /// Ends all that is missing of an envelope.
     pub(crate) fn end(&mut self, number: u64, error: &Ended, events: &mut Vec<Event>) -> Option<Body> {
         let missing = self.entries.get(&number)?.missing();
@@ -140,7 +150,7 @@ fn event(id: EnvelopeId, part: Part) -> Event {
         Part::Failed { element, error } => Event::Failed { id, element, failure: error.into() },
         Part::GivenBack { first, count } => Event::GivenBack { id, first, count },
         // It has no elements, and is not told by this way.
-        Part::Nothing { .. } => Event::Changed,
+        Part::Nothing { .. } | Part::Lost => Event::Changed,
     }
 }
 

@@ -2,7 +2,7 @@ use crate::uses::crew;
 use crate::{Flag, block, flag, spin, with_workers};
 use multiproc::{Cause, Process, TaskError, TaskOptions};
 use multiproc_cluster_tests::{Agent, LEASE, Server, Wire, pool_at, wait_for_agents};
-use multiproc_tests::eventually;
+use multiproc_tests::{Bytes, eventually};
 use std::time::{Duration, Instant};
 
 const SIGSTOP: i32 = 19;
@@ -81,6 +81,31 @@ fn a_server_that_is_killed_costs_time_and_no_task() {
             server.wait_until_empty(Duration::from_secs(10));
             drop(agents);
         }
+    });
+}
+
+#[test]
+fn long_arguments_outlive_the_server_that_had_them() {
+    with_workers(|| {
+        let Some((mut server, agents, pool)) = crew(1) else { return };
+        let (begun, go) = (flag(), flag());
+        let other = pool_at(&server.url()).build().unwrap();
+        wait_for_agents(&other, 1);
+        let first = other.apply_async((begun.clone(), go.clone()), first_waits);
+        begun.wait_for(1);
+        // It lies on the server while the only worker has something to do for somebody else.
+        let long = pool.apply_async(Bytes::patterned(1 << 20), |bytes: Bytes| bytes.is_patterned(1 << 20));
+        let messages = || server.streams().iter().map(|(_, count)| count).sum::<u64>();
+        eventually(Duration::from_secs(20), "its arguments are on the server", || messages() >= 3);
+        server.kill();
+        server.restart();
+        go.raise();
+        assert_eq!((first.get(), long.get()), (Ok(0), Ok(true)));
+        assert_eq!(begun.count(), 1);
+        pool.join();
+        other.join();
+        server.wait_until_empty(Duration::from_secs(10));
+        drop(agents);
     });
 }
 
