@@ -1,7 +1,7 @@
 //! Tasks that were given up, kept on the server until somebody has looked at them.
 
-use crate::error::{ClusterError, Kind};
 use crate::blobs::INLINE;
+use crate::error::{ClusterError, Kind};
 use crate::link::Link;
 use crate::room::Room;
 use crate::seal::Sort;

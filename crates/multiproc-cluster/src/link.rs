@@ -34,7 +34,10 @@ pub(crate) struct Link {
     pub(crate) breaks: watch::Receiver<u64>,
 }
 
-pub(crate) fn engine(what: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> ClusterError {
+pub(crate) fn engine(
+    what: &'static str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> ClusterError {
     Kind::Engine { what, why: error.to_string() }.because(error)
 }
 

@@ -83,12 +83,7 @@ impl Seal {
     }
 
     /// Takes the seal off something long; `None` if it does not bear it.
-    pub(crate) async fn open_long(
-        &self,
-        sort: Sort,
-        place: &str,
-        mut message: Vec<u8>,
-    ) -> Option<Vec<u8>> {
+    pub(crate) async fn open_long(&self, sort: Sort, place: &str, mut message: Vec<u8>) -> Option<Vec<u8>> {
         let seal = message.split_off(message.len().checked_sub(LEN)?);
         self.mac_long(sort, place, &message).await.verify_slice(&seal).ok()?;
         Some(message)
@@ -112,7 +107,8 @@ impl Seal {
 
     /// Gives what was sealed for that place.
     pub(crate) fn open<T: DeserializeOwned>(&self, sort: Sort, place: &str, message: &[u8]) -> Option<T> {
-        let opened = self.open_bytes(sort, place, message).and_then(|body| codec::decode(body, Vec::new()).ok());
+        let opened =
+            self.open_bytes(sort, place, message).and_then(|body| codec::decode(body, Vec::new()).ok());
         if opened.is_none() {
             tracing::warn!(target: "multiproc::cluster", ?sort, "a message without the pool's seal is dropped");
         }

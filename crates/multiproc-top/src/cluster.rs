@@ -65,7 +65,8 @@ pub(crate) fn show(options: &Options, out: &mut impl Write) -> io::Result<()> {
 fn draw(pool: &str, agents: &[AgentInfo], columns: usize, lines: usize) -> String {
     let workers: usize = agents.iter().map(|agent| agent.workers.len()).sum();
     let mut text = format!("multiproc-top: pool {pool}, {} agents, {workers} workers\n", agents.len());
-    let titles = ["HOST", "PROCESS", "PROGRAM", "BUILD", "CALLERS", "ENVELOPES", "DONE", "RESTARTS", "WORKERS"];
+    let titles =
+        ["HOST", "PROCESS", "PROGRAM", "BUILD", "CALLERS", "ENVELOPES", "DONE", "RESTARTS", "WORKERS"];
     let mut rows = vec![titles.map(str::to_owned)];
     rows.extend(agents.iter().map(|agent| {
         let done: u64 = agent.workers.iter().map(|worker| worker.done).sum();

@@ -1,8 +1,8 @@
 //! From the stream to the pool of this host.
 
 use super::actor::{Actor, Claim, Held, Note, PATIENCE, QUICK, SHORT};
-use crate::caller::DEEP;
 use super::teller::{Key, Teller};
+use crate::caller::DEEP;
 use crate::seal::Sort;
 use crate::wire::{Body, Elements, Id, Part, Task, ToCaller};
 use async_nats::{Message, StatusCode, Subscriber};

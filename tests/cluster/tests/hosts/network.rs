@@ -64,7 +64,8 @@ impl Host {
         let (id, cable) = (process.id(), format!("cable{number}"));
         must(&format!("ip link add {cable} type veth peer name eth0 netns {id}"));
         must(&format!("ip link set {cable} master hub0 up"));
-        for rest in [&format!("addr add 10.77.0.{number}/24 dev eth0"), "link set eth0 up", "link set lo up"] {
+        for rest in [&format!("addr add 10.77.0.{number}/24 dev eth0"), "link set eth0 up", "link set lo up"]
+        {
             must(&format!("nsenter -t {id} -n ip {rest}"));
         }
         let mut stdin = process.stdin.take().unwrap();

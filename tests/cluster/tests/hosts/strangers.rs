@@ -2,9 +2,7 @@ use crate::uses::crew;
 use crate::{Flag, flag};
 use multiproc::cluster::{AgentOptions, Nats, serve};
 use multiproc::{Pool, Process, TaskError};
-use multiproc_cluster_tests::{
-    Agent, KEY, LEASE, Overheard, Server, Spy, nats_at, pool_at, wait_for_agents,
-};
+use multiproc_cluster_tests::{Agent, KEY, LEASE, Overheard, Server, Spy, nats_at, pool_at, wait_for_agents};
 use multiproc_core::sys::image::image;
 use multiproc_tests::{Bytes, Limit, eventually, isolated_in_role, role_command};
 use std::os::unix::fs::PermissionsExt;
@@ -107,7 +105,17 @@ fn who_sees_everything_and_says_it_again_or_otherwise_changes_nothing() {
 pub(crate) fn certificate(folder: &TempDir, address: &str) -> Option<(String, String)> {
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name).display().to_string());
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
         .args(["-subj", "/CN=multiproc test", "-addext", &format!("subjectAltName=IP:{address}")])
         .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &cert])
         .output();
