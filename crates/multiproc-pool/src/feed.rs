@@ -175,16 +175,9 @@ impl<I: Iterator<Item: Message>> Feed<I> {
     fn has_room(&self, arrived: u64, given: u64) -> bool {
         let out = self.handed_in - arrived.min(self.handed_in);
         let kept = self.handed_in - given.min(self.handed_in);
-        let ahead = if self.is_short() { self.core.size.depth() as u64 } else { AHEAD };
-        let most = ahead * self.core.size.workers() as u64 * self.size.max(1);
+        let most = AHEAD * self.core.size.workers() as u64 * self.size.max(1);
         // What came and was not taken is bounded, too: one early result behind a late one must not pile up others.
         out < most && kept < 4 * most.max(32 * self.core.size.workers() as u64)
-    }
-
-    /// Tells whether chunks have less in them than is worth a trip, because somebody wanted them so.
-    fn is_short(&self) -> bool {
-        let is_chosen = self.options.as_ref().is_some_and(|options| options.chunk_size.is_some());
-        is_chosen && self.arrivals.pace().is_some_and(|pace| pace * self.size < self.core.size.trip().0)
     }
 
     fn send(&mut self, first: u64, ends: Vec<usize>, fds: Vec<Arc<OwnedFd>>) {

@@ -249,7 +249,7 @@ impl Backend for Distant {
         let trip = self.shared.seen.lock().way();
         let least = (trip * 2).clamp(Duration::from_micros(200), Duration::from_millis(50));
         let enough = (trip * 20).clamp(Duration::from_millis(2), Duration::from_millis(250));
-        Trip { least, enough, depth: DEEP }
+        Trip { least, enough }
     }
 
     fn bury(&mut self, letter: Letter<'_>) {

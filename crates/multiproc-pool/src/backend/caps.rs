@@ -24,12 +24,10 @@ pub struct Caps {
 pub struct Trip {
     pub least: Duration,
     pub enough: Duration,
-    /// How many envelopes for each worker may be under way that have less in them.
-    pub depth: usize,
 }
 
 impl Default for Trip {
     fn default() -> Trip {
-        Trip { least: Duration::from_micros(30), enough: Duration::from_micros(250), depth: 3 }
+        Trip { least: Duration::from_micros(30), enough: Duration::from_micros(250) }
     }
 }

@@ -10,17 +10,11 @@ pub(crate) struct Size {
     workers: AtomicUsize,
     least: AtomicU64,
     enough: AtomicU64,
-    depth: AtomicUsize,
 }
 
 impl Size {
     pub(crate) fn new(workers: usize, trip: Trip) -> Size {
-        let size = Size {
-            workers: AtomicUsize::new(0),
-            least: AtomicU64::new(0),
-            enough: AtomicU64::new(0),
-            depth: AtomicUsize::new(0),
-        };
+        let size = Size { workers: AtomicUsize::new(0), least: AtomicU64::new(0), enough: AtomicU64::new(0) };
         size.set(workers, trip);
         size
     }
@@ -30,7 +24,6 @@ impl Size {
         self.workers.store(workers.max(1), Ordering::Relaxed);
         self.least.store(nanos(trip.least), Ordering::Relaxed);
         self.enough.store(nanos(trip.enough), Ordering::Relaxed);
-        self.depth.store(trip.depth, Ordering::Relaxed);
     }
 
     /// Takes over what a distant backend has come to know.
@@ -42,11 +35,6 @@ impl Size {
 
     pub(crate) fn workers(&self) -> usize {
         self.workers.load(Ordering::Relaxed)
-    }
-
-    /// How many envelopes for each worker may be under way that are not worth a trip by themselves.
-    pub(crate) fn depth(&self) -> usize {
-        self.depth.load(Ordering::Relaxed)
     }
 
     /// In nanoseconds, the least that is worth a trip, and what is enough.
