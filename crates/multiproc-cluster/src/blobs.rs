@@ -54,7 +54,13 @@ impl Link {
             Err(_) => {
                 self.prepare_pieces().await?;
                 self.purge_pieces(&name).await;
-                self.put(&name, &sealed).await?
+                match self.put(&name, &sealed).await {
+                    Ok(places) => places,
+                    Err(error) => {
+                        self.purge_pieces(&name).await;
+                        return Err(error);
+                    }
+                }
             }
         };
         Ok(Body::Stored(Stored { name, places }))

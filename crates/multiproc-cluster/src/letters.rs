@@ -5,6 +5,7 @@ use crate::error::{ClusterError, Kind};
 use crate::link::Link;
 use crate::room::Room;
 use crate::seal::Sort;
+use async_nats::jetstream::stream::RawMessageErrorKind;
 use multiproc_pool::backend::{Order, Port, Results, Told};
 use multiproc_pool::{Pool, TaskError};
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ pub(crate) struct Found {
 ///     if letter.arguments().is_empty() {
 ///         letter.discard()?;
 ///     } else {
-///         letter.put_back(&pool)?; // the cause was removed: once more
+///         letter.put_back(&pool); // the cause was removed: once more
 ///     }
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -116,8 +117,20 @@ pub(crate) async fn bury(link: &Link, runner: Vec<u8>, function: Vec<u8>, argume
         tracing::warn!(target: "multiproc::cluster", %error, "a task is given up and cannot be kept");
         return;
     }
-    link.send(link.names.dead(), Sort::Letter, &letter).await;
-    tracing::warn!(target: "multiproc::cluster", error = letter.error, "a task is given up, and kept as a dead letter");
+    let subject = link.names.dead();
+    let message = link.seal.seal(Sort::Letter, &subject, &letter);
+    let kept = match link.js.publish(subject, message.into()).await {
+        Ok(told) => told.await,
+        Err(error) => Err(error),
+    };
+    match kept {
+        Ok(_) => {
+            tracing::warn!(target: "multiproc::cluster", error = letter.error, "a task is given up, and kept as a dead letter");
+        }
+        Err(error) => {
+            tracing::warn!(target: "multiproc::cluster", %error, "a task is given up and cannot be kept");
+        }
+    }
 }
 
 fn failed(what: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> ClusterError {
@@ -132,8 +145,12 @@ pub(crate) async fn list(link: &Link) -> Result<Vec<Found>, ClusterError> {
         return Ok(found);
     }
     for place in state.first_sequence..=state.last_sequence {
-        // One that was removed meanwhile is not there.
-        let Ok(message) = stream.get_raw_message(place).await else { continue };
+        let message = match stream.get_raw_message(place).await {
+            Ok(message) => message,
+            // It was removed.
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => continue,
+            Err(error) => return Err(failed("look at the dead letters", error)),
+        };
         if let Some(letter) = link.seal.open::<Letter>(Sort::Letter, &link.names.dead(), &message.payload) {
             found.push(Found { place, letter });
         }
@@ -150,20 +167,41 @@ pub(crate) async fn remove(link: &Link, place: u64) -> Result<(), ClusterError> 
 /// How often one that was put back is tried again, so that it comes back if it is deadly still.
 const RETRIES: u32 = 5;
 
-/// Nobody waits for it.
-struct Nobody;
+/// What takes a letter off the list whose task has ended: not before, or it could be lost with this program.
+struct Again {
+    room: Arc<Room>,
+    place: u64,
+}
 
-impl Told for Nobody {
-    fn results(&self, _: Results) {}
+impl Again {
+    fn remove(&self) {
+        let place = self.place;
+        self.room.begin(async move |link| {
+            if let Err(error) = remove(&link, place).await {
+                tracing::warn!(target: "multiproc::cluster", %error, "a dead letter stays, though its task has ended");
+            }
+        });
+    }
+}
+
+impl Told for Again {
+    fn results(&self, _: Results) {
+        self.remove();
+    }
 
     fn failed(&self, _: u32, error: TaskError) {
         tracing::warn!(target: "multiproc::cluster", %error, "a task that was put back has failed again");
+        if error.is_worker_death() {
+            // There is a new letter of it.
+            self.remove();
+        }
     }
 }
 
 /// Has a letter's task run.
-pub(crate) fn run<S: 'static>(found: Found, pool: &Pool<S>) {
-    let Letter { runner, function, arguments, .. } = found.letter;
+pub(crate) fn run<S: 'static>(letter: DeadLetter, pool: &Pool<S>) {
+    let DeadLetter { found: Found { place, letter }, room } = letter;
+    let Letter { runner, function, arguments, .. } = letter;
     let ends = vec![arguments.len()];
     let order = Order {
         runner,
@@ -175,5 +213,5 @@ pub(crate) fn run<S: 'static>(found: Found, pool: &Pool<S>) {
         grace: Duration::from_millis(10),
         retries: RETRIES,
     };
-    Port::of(pool).hand_in(order, Arc::new(Nobody));
+    Port::of(pool).hand_in(order, Arc::new(Again { room, place }));
 }

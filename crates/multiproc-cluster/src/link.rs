@@ -17,6 +17,8 @@ use tokio::sync::watch;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a taken task may lie unacknowledged: whoever pulled it is gone.
 const ACK_WAIT: Duration = Duration::from_secs(5);
+/// How long messages are that the server has to take, which is what servers do unless they are told otherwise.
+const MESSAGE: usize = 1 << 20;
 /// Tasks that were given up are kept so long, and so many of them.
 const LETTERS: i64 = 10_000;
 
@@ -76,6 +78,10 @@ impl Link {
                 }
                 async {}
             });
+        if settings.is_local() {
+            // Nor does a server on this machine lead beyond it.
+            options = options.ignore_discovered_servers();
+        }
         if let Some(path) = &settings.roots {
             options = options.add_root_certificates(path.clone());
         }
@@ -90,6 +96,13 @@ impl Link {
             );
             if is_denied { Kind::Denied { url, why } } else { Kind::Unreachable { url, why } }.because(error)
         })?;
+        let most = client.server_info().max_payload;
+        if most < MESSAGE {
+            let url = shown;
+            let why =
+                format!("it takes messages of {most} bytes: set its `max_payload` to {MESSAGE} or more");
+            return Err(Kind::Denied { url, why }.into());
+        }
         let mut js = jetstream::new(client.clone());
         js.set_timeout(Duration::from_secs(5));
         Ok(Link {

@@ -112,18 +112,12 @@ impl NatsBuilder {
 }
 
 impl DeadLetter {
-    /// Has the task run by a pool, and takes it off the list. Nobody gets its result; if it is deadly still, it comes
-    /// back to the list.
+    /// Has the task run by a pool. Nobody gets its result.
     ///
-    /// # Errors
-    ///
-    /// The server cannot be reached; then it stays where it is.
-    pub fn put_back<S: 'static>(self, pool: &Pool<S>) -> Result<(), ClusterError> {
-        let room = Arc::clone(&self.room);
-        let place = self.found.place;
-        room.run(async move |link| letters::remove(&link, place).await)?;
-        letters::run(self.found, pool);
-        Ok(())
+    /// It stays on the list until the task has ended. If it is deadly still, there is a new letter of it; if it fails
+    /// otherwise, or this program ends before, this one stays.
+    pub fn put_back<S: 'static>(self, pool: &Pool<S>) {
+        letters::run(self, pool);
     }
 
     /// Takes the task off the list.

@@ -41,6 +41,8 @@ pub(crate) enum Credentials {
 
 /// How long a member that is not heard of counts as there.
 const LEASE: Duration = Duration::from_secs(5);
+/// Who wakes so much later than it meant to was stopped.
+const STALL: Duration = Duration::from_secs(1);
 const LEAST_LEASE: Duration = Duration::from_millis(200);
 
 #[derive(Clone)]
@@ -80,6 +82,11 @@ impl Settings {
         peers.iter().filter(|(_, peer)| is_silent(peer)).map(|(id, _)| *id).collect()
     }
 
+    /// Tells whether who meant to wake at some time and does now was stopped meanwhile, and for how long others wait.
+    pub(crate) fn is_late(&self, meant: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(meant) > STALL.min(self.lease / 2)
+    }
+
     /// How often one says that one is there.
     pub(crate) fn beat(&self) -> Duration {
         (self.lease / 5).min(Duration::from_secs(1))
@@ -98,13 +105,18 @@ impl Settings {
             .join(",")
     }
 
+    /// Tells whether all servers are on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.url.split(',').all(|url| is_loopback(host_of(url)))
+    }
+
     /// Sees that nothing dangerous was asked for, and gives the key.
     pub(crate) fn check(&self) -> Result<Vec<u8>, ClusterError> {
         if self.lease < LEAST_LEASE {
             let (what, why) = (format!("{:?}", self.lease), "it has at least 200 ms");
             return Err(Kind::Invalid { what, of: "lease", why }.into());
         }
-        let is_local = self.url.split(',').all(|url| is_loopback(host_of(url)));
+        let is_local = self.is_local();
         let given = match &self.key {
             Some(key) => Some(key.as_bytes().unwrap_or_default().to_vec()),
             None => key::from_environment()?,
@@ -136,8 +148,8 @@ impl Settings {
 
 fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    let rest = rest.split('/').next().unwrap_or(rest);
     match rest.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or(v6),
         None => rest.split(':').next().unwrap_or(rest),
@@ -245,8 +257,15 @@ mod tests {
         for url in ["127.0.0.1", "nats://localhost:4222", "[::1]:4222", "nats://a:b@127.3.2.1:1,localhost"] {
             assert_eq!(with_key(url).check().unwrap(), b"secret", "{url}");
         }
-        for url in ["nats://hub:4222", "10.0.0.1", "localhost,hub", "nats://a:b@hub", "localhost.example.org"]
-        {
+        for url in [
+            "nats://hub:4222",
+            "10.0.0.1",
+            "localhost,hub",
+            "nats://a:b@hub",
+            "localhost.example.org",
+            "nats://hub/@127.0.0.1",
+            "nats://hub?@localhost",
+        ] {
             assert!(with_key(url).check().unwrap_err().is_insecure(), "{url}");
         }
         assert!(with_key("tls://hub").check().unwrap_err().to_string().contains("credentials"));

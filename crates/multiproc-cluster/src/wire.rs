@@ -192,7 +192,33 @@ pub(crate) enum Part {
     Lost,
 }
 
+/// No word about a failure is longer.
+const LONGEST_WORD: usize = 32 << 10;
+
+/// The beginning of a word about a failure, if all of it would be too long for a message.
+fn shortened(mut word: String) -> String {
+    if word.len() > LONGEST_WORD {
+        word.truncate(word.floor_char_boundary(LONGEST_WORD));
+        word.push_str(" [and more]");
+    }
+    word
+}
+
 impl Part {
+    /// About how many bytes it takes in a message.
+    pub(crate) fn len(&self) -> usize {
+        let words = match self {
+            Part::Results { bytes: Body::Inline(bytes), .. } => bytes.len(),
+            Part::Failed { error: Ended::Panicked { message, location, backtrace }, .. } => {
+                message.len() + location.len() + backtrace.len()
+            }
+            Part::Failed { error: Ended::Unsupported { message } | Ended::NoWorker { message }, .. }
+            | Part::Nothing { message } => message.len(),
+            _ => 0,
+        };
+        32 + words
+    }
+
     /// The elements of which this is the first word.
     pub(crate) fn range(&self) -> std::ops::Range<u32> {
         match self {
@@ -242,6 +268,7 @@ impl From<TaskError> for Ended {
     fn from(error: TaskError) -> Ended {
         match error {
             TaskError::Panicked { message, location, backtrace } => {
+                let [message, location, backtrace] = [message, location, backtrace].map(shortened);
                 Ended::Panicked { message, location, backtrace }
             }
             TaskError::WorkerDied { status } => {
@@ -258,8 +285,8 @@ impl From<TaskError> for Ended {
             TaskError::Cancelled | TaskError::Closed => Ended::Cancelled,
             TaskError::Encode => Ended::Encode,
             TaskError::Decode => Ended::Decode,
-            TaskError::Unsupported { message } => Ended::Unsupported { message },
-            other => Ended::NoWorker { message: other.to_string() },
+            TaskError::Unsupported { message } => Ended::Unsupported { message: shortened(message) },
+            other => Ended::NoWorker { message: shortened(other.to_string()) },
         }
     }
 }

@@ -48,6 +48,11 @@ impl Agent {
     /// Asks it to leave, and waits until it has; tells its exit code.
     pub fn leave(self) -> Option<i32> {
         self.process.terminate().unwrap();
+        self.wait()
+    }
+
+    /// Waits until it has left; tells its exit code.
+    pub fn wait(self) -> Option<i32> {
         let status = self.process.wait_timeout(Duration::from_secs(30)).unwrap();
         status.expect("the agent leaves").code()
     }

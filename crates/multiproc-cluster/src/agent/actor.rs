@@ -29,8 +29,6 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 pub(super) const SHORT: Duration = Duration::from_millis(100);
 /// How long they may take from their arrival to their answer of which a worker gets as many as callers give it.
 pub(super) const QUICK: Duration = Duration::from_millis(2);
-/// Who did nothing for so long was stopped.
-const STALL: Duration = Duration::from_secs(1);
 
 /// A task that was taken.
 pub(super) struct Held {
@@ -139,11 +137,11 @@ pub(super) async fn run(link: Link, crews: Crews, drain: Option<Duration>) -> Re
     loop {
         let is_still =
             actor.held.is_empty() && actor.claims.is_empty() && actor.is_ready && leave_at.is_none();
-        let at = if is_still { actor.beat_at } else { actor.beat_at.min(Instant::now() + LOOK) };
+        let at = if is_still { actor.beat_at } else { actor.beat_at.min(Instant::now() + LOOK) }.max(awake);
         tokio::select! {
             Some(first) = saying.recv() => actor.answer(first, &mut saying).await,
             Some(message) = tasks.next() => {
-                if awake.elapsed() > STALL {
+                if actor.link.settings.is_late(at, Instant::now()) {
                     actor.prepare();
                 }
                 actor.pulled(message, &mut tasks).await;
@@ -165,7 +163,7 @@ pub(super) async fn run(link: Link, crews: Crews, drain: Option<Duration>) -> Re
             () = tokio::time::sleep_until(at.into()) => {}
         }
         let now = Instant::now();
-        if now - awake > STALL {
+        if actor.link.settings.is_late(at, now) {
             // We were stopped: what was handed to us may be somebody else's by now, and the others are as alive as ever.
             actor.prepare();
             actor.callers.values_mut().for_each(|caller| caller.heard = now);

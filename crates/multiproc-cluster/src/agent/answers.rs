@@ -28,13 +28,8 @@ impl Actor {
 
     /// Counts what was said; gives its length.
     pub(super) fn said(&mut self, key: Key, part: Part, parts: &mut BTreeMap<Id, Vec<(u64, Part)>>) -> usize {
-        let Some(held) = self.held.get_mut(&key) else { return 0 };
-        held.told += part.range().len() as u32;
-        if held.told >= held.count {
-            let took = held.since.elapsed();
-            // Slower counts at once, faster in a few steps.
-            self.pace =
-                Some(self.pace.map_or(took, |pace| if took > pace { took } else { (pace + took) / 2 }));
+        if !self.held.contains_key(&key) {
+            return 0;
         }
         match part {
             Part::Results { first, count, known, nanos, bytes: Body::Inline(bytes) }
@@ -60,18 +55,26 @@ impl Actor {
                 0
             }
             part => {
-                let len = match &part {
-                    Part::Results { bytes: Body::Inline(bytes), .. } => bytes.len(),
-                    _ => 0,
-                };
+                let len = part.len();
                 add(parts.entry(key.0).or_default(), key.1, part);
-                len + 32
+                len
             }
         }
     }
 
     pub(super) async fn send_answers(&mut self, id: Id, parts: Vec<(u64, Part)>) {
         let Some(caller) = self.callers.get_mut(&id) else { return };
+        for (number, part) in &parts {
+            // Not before: what is stored first is this agent's until it has been told.
+            let Some(held) = self.held.get_mut(&(id, *number)) else { continue };
+            held.told += part.range().len() as u32;
+            if held.count > 0 && held.told >= held.count {
+                let took = held.since.elapsed();
+                // Slower counts at once, faster in a few steps.
+                self.pace =
+                    Some(self.pace.map_or(took, |pace| if took > pace { took } else { (pace + took) / 2 }));
+            }
+        }
         caller.serial += 1;
         let (agent, serial) = (self.id, caller.serial);
         let numbers: BTreeSet<u64> = parts.iter().map(|(number, _)| *number).collect();

@@ -7,6 +7,7 @@ use crate::seal::Sort;
 use crate::wire::{About, AboutWorker, Hello, Id, ToAgents, ToCaller};
 use async_nats::Message;
 use multiproc_pool::backend::Port;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -54,7 +55,7 @@ pub(super) struct Caller {
     pub(super) answers: u64,
     /// What was taken, from the floor on.
     pub(super) taken: Taken,
-    /// What is not wanted, of tasks that are not here.
+    /// What is not wanted, of tasks that are not here; no elements are all of them.
     pub(super) unwanted: BTreeMap<u64, Vec<u32>>,
     /// Answers that it may not have received: which tasks they are of, and the message.
     pub(super) unreceived: BTreeMap<u64, (Vec<u64>, Vec<u8>)>,
@@ -154,16 +155,21 @@ impl Actor {
             return;
         }
         if let Some(caller) = self.callers.get_mut(&id) {
-            // Of what was answered the caller knows now.
-            caller.unreceived.retain(|_, (numbers, _)| numbers.iter().any(|other| *other != number));
+            if elements.is_empty() {
+                // Of what was answered the caller knows now.
+                caller.unreceived.retain(|_, (numbers, _)| numbers.iter().any(|other| *other != number));
+            }
             if number >= caller.hello.floor
                 && (self.held.contains_key(&(id, number)) || !caller.taken.contains(number))
             {
-                let unwanted = caller.unwanted.entry(number).or_default();
-                if elements.is_empty() {
-                    unwanted.clear();
-                } else {
-                    unwanted.extend(elements);
+                match caller.unwanted.entry(number) {
+                    Entry::Vacant(place) => {
+                        place.insert(elements);
+                    }
+                    Entry::Occupied(mut unwanted) if elements.is_empty() => unwanted.get_mut().clear(),
+                    // None of them at all is wanted.
+                    Entry::Occupied(unwanted) if unwanted.get().is_empty() => {}
+                    Entry::Occupied(mut unwanted) => unwanted.get_mut().extend(elements),
                 }
             }
         }

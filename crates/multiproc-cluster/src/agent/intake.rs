@@ -111,6 +111,11 @@ impl Actor {
             return None;
         };
         self.pulls.came();
+        if self.is_leaving {
+            // It was on its way: somebody else's.
+            let _ = self.link.client.publish(reply.clone(), "-NAK".into()).await;
+            return None;
+        }
         let Some(task) = self.link.open::<Task>(Sort::Task, &message) else {
             self.acknowledge(reply.to_string()).await;
             return None;

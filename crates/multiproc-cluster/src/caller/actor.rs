@@ -15,15 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 
 /// How long the arrival of an answer may stay unsaid, and how many.
 const UNSAID: Duration = Duration::from_millis(30);
 const MANY: usize = 64;
 /// How long the server may take to say that it has stored a task.
 const STORED: Duration = Duration::from_secs(3);
-/// Who did nothing for so long was stopped, not idle.
-const STALL: Duration = Duration::from_secs(1);
-
 /// What the pool wants.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -60,6 +58,8 @@ pub(super) struct Actor {
     pub(super) asks: u64,
     /// While there is one, nothing is put into the stream.
     pub(super) roll: Option<Roll>,
+    /// When the last one began.
+    pub(super) rolled_at: Option<Instant>,
     /// What is to go into the stream when it may.
     pub(super) unsent: BTreeSet<u64>,
     /// Answers that have arrived, of which their agents do not know yet.
@@ -70,6 +70,8 @@ pub(super) struct Actor {
     pub(super) alone: Option<Instant>,
     pub(super) others: BTreeSet<String>,
     pub(super) is_impossible: bool,
+    /// Letters on their way.
+    burials: JoinSet<()>,
     pub(super) notes: UnboundedSender<Note>,
     pub(super) events: Vec<Event>,
 }
@@ -102,6 +104,7 @@ impl Actor {
             beat: 0,
             asks: 0,
             roll: None,
+            rolled_at: None,
             unsent: BTreeSet::new(),
             received: BTreeMap::new(),
             unsaid: None,
@@ -109,6 +112,7 @@ impl Actor {
             alone: None,
             others: BTreeSet::new(),
             is_impossible: false,
+            burials: JoinSet::new(),
             notes,
             events: Vec::new(),
         };
@@ -117,7 +121,7 @@ impl Actor {
             actor.call_roll();
             let mut awake = Instant::now();
             loop {
-                let at = actor.unsaid.map_or(actor.beat_at, |unsaid| unsaid.min(actor.beat_at));
+                let at = actor.unsaid.map_or(actor.beat_at, |unsaid| unsaid.min(actor.beat_at)).max(awake);
                 tokio::select! {
                     command = commands.recv() => match command {
                         Some(Command::Leave) | None => break,
@@ -141,9 +145,10 @@ impl Actor {
                     () = tokio::time::sleep_until(at.into()) => {}
                 }
                 let now = Instant::now();
-                if now - awake > STALL {
-                    // We were stopped, not they.
+                if actor.link.settings.is_late(at, now) {
+                    // We were stopped, not they; and they may have given us up.
                     actor.agents.values_mut().for_each(|agent| agent.heard = now);
+                    actor.call_roll();
                 }
                 actor.tick(now, &here_at).await;
                 actor.deliver();
@@ -196,7 +201,7 @@ impl Actor {
             Command::Cancel { number, elements, running } => self.cancel(number, elements, running).await,
             Command::Bury { runner, function, arguments, error } => {
                 let link = self.link.clone();
-                tokio::task::spawn_local(async move {
+                self.burials.spawn_local(async move {
                     letters::bury(&link, runner, function, arguments, error).await;
                 });
             }
@@ -357,6 +362,7 @@ impl Actor {
                 self.try_to_finish_roll().await;
             }
             ToCaller::Took { agent, numbers } => {
+                self.meet(agent);
                 if let Some(entry) = numbers.last().and_then(|number| self.ledger.get(*number)) {
                     self.shared.seen.lock().learn(entry.since.elapsed());
                 }
@@ -372,12 +378,11 @@ impl Actor {
                 }
             }
             ToCaller::Claim { agent, number, turn, delivered } => {
+                self.meet(agent);
                 self.claim(agent, number, turn, delivered).await;
             }
             ToCaller::Answers { agent, serial, answers } => {
-                if let Some(agent) = self.agents.get_mut(&agent) {
-                    agent.heard = Instant::now();
-                }
+                self.meet(agent).heard = Instant::now();
                 let is_stored =
                     |answer: &Answer| matches!(&answer.part, Part::Results { bytes: Body::Stored(_), .. });
                 if !answers.iter().any(is_stored) {
@@ -397,7 +402,9 @@ impl Actor {
         for Answer { number, part } in answers {
             match part {
                 Part::Nothing { message } => {
-                    self.end(number, &Ended::NoWorker { message });
+                    if self.ledger.is_of(number, agent) {
+                        self.end(number, &Ended::NoWorker { message });
+                    }
                     continue;
                 }
                 Part::Lost => {
@@ -426,6 +433,7 @@ impl Actor {
         if now < self.beat_at {
             return;
         }
+        while self.burials.try_join_next().is_some() {}
         self.beat_at = now + self.link.settings.beat();
         if self.link.client.connection_state() != async_nats::connection::State::Connected {
             self.agents.values_mut().for_each(|agent| agent.heard = now);
@@ -462,6 +470,7 @@ impl Actor {
         if link.client.connection_state() == async_nats::connection::State::Connected {
             self.say(None, &ToAgents::Bye { caller: self.id }).await;
             let farewell = async {
+                while self.burials.join_next().await.is_some() {}
                 let _ = link.purge(&self.name).await;
                 let stored = self.ledger.iter().filter_map(|(_, entry)| match &entry.body {
                     Body::Stored(stored) => Some(stored.clone()),

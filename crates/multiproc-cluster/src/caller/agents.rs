@@ -24,6 +24,17 @@ pub(super) struct Agent {
 }
 
 impl Actor {
+    /// What is known of an agent; who was never heard of is watched from its first word on.
+    pub(super) fn meet(&mut self, id: Id) -> &mut Agent {
+        self.agents.entry(id).or_insert_with(|| Agent {
+            about: About::default(),
+            heard: Instant::now(),
+            beat: 0,
+            answers: 0,
+            holds: BTreeSet::new(),
+        })
+    }
+
     pub(super) async fn claim(&mut self, agent: Id, number: u64, turn: u32, delivered: u64) {
         if self.roll.is_some() {
             // It will ask again.
@@ -54,17 +65,11 @@ impl Actor {
 
     pub(super) async fn beat_of(&mut self, id: Id, beat: u64, about: About, holds: Vec<u64>, answers: u64) {
         let now = Instant::now();
-        let is_new = !self.agents.contains_key(&id);
-        let agent = self.agents.entry(id).or_insert_with(|| Agent {
-            about: About::default(),
-            heard: now,
-            beat: 0,
-            answers: 0,
-            holds: BTreeSet::new(),
-        });
+        let agent = self.meet(id);
         if beat <= agent.beat {
             return;
         }
+        let is_new = agent.beat == 0;
         (agent.beat, agent.heard, agent.answers) = (beat, now, answers);
         agent.holds = holds.iter().copied().collect();
         let has_changed = agent.about != about;

@@ -77,6 +77,11 @@ impl Ledger {
         self.entries.first_key_value().map_or(self.top, |(number, _)| *number)
     }
 
+    /// Tells whether nobody else has it.
+    pub(crate) fn is_of(&self, number: u64, agent: Id) -> bool {
+        self.entries.get(&number).is_some_and(|entry| entry.holder.is_none_or(|holder| holder == agent))
+    }
+
     /// The numbers of what an agent has.
     pub(crate) fn held_by(&self, agent: Id) -> Vec<u64> {
         self.iter().filter(|(_, entry)| entry.holder == Some(agent)).map(|(number, _)| number).collect()

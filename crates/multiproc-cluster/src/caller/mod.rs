@@ -5,6 +5,7 @@ mod agents;
 mod ledger;
 mod roll;
 
+use crate::blobs::INLINE;
 use crate::room::Room;
 use crate::wire::{About, Elements, Id, State};
 use actor::{Actor, Command};
@@ -97,6 +98,14 @@ impl Distant {
                 let why = "the initializer's arguments hold handles, which live on one machine";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
             }
+            Some(Init { arguments, .. }) if arguments.bytes.len() > INLINE => {
+                let why = format!(
+                    "the initializer's arguments take {} bytes, and those of a cluster may take {INLINE}: have it read \
+                     them from a file, or send them with each task",
+                    arguments.bytes.len()
+                );
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            }
             Some(Init { runner, function, arguments }) => {
                 Some(State { runner, function, arguments: arguments.bytes })
             }
@@ -151,6 +160,11 @@ impl Backend for Distant {
     }
 
     fn submit(&mut self, envelope: &Envelope<'_>) -> Result<(), Refusal> {
+        if u32::try_from(envelope.arguments.len()).is_err() {
+            return Err(Refusal::NotSent(
+                "the arguments of a task for other hosts take less than 4 GiB".to_owned(),
+            ));
+        }
         let mut before = envelope.start;
         let lens = envelope.ends.iter().map(|end| {
             let len = end - before;

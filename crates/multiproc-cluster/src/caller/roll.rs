@@ -9,8 +9,9 @@ use super::actor::{Actor, Note};
 use crate::wire::{Body, Ended, Id, ToAgents};
 use multiproc_pool::backend::Event;
 use std::time::{Duration, Instant};
+use tokio::task::AbortHandle;
 
-/// The pause after an attempt to prepare the stream that failed.
+/// The pause after an attempt to prepare the stream that failed, and between one roll call and the next.
 const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
@@ -18,6 +19,14 @@ pub(super) struct Roll {
     asks: u64,
     /// When the question went out.
     asked: Option<Instant>,
+    /// What takes the tasks out of the stream: not beyond this roll call, when others are in it again.
+    preparing: AbortHandle,
+}
+
+impl Drop for Roll {
+    fn drop(&mut self) {
+        self.preparing.abort();
+    }
 }
 
 impl Roll {
@@ -41,9 +50,12 @@ impl Actor {
     pub(super) fn call_roll(&mut self) {
         self.asks += 1;
         let asks = self.asks;
-        self.roll = Some(Roll { asks, asked: None });
+        let now = Instant::now();
+        let begin_at = self.rolled_at.map_or(now, |before| now.max(before + PAUSE));
+        self.rolled_at = Some(begin_at);
         let (link, name, notes) = (self.link.clone(), self.name.clone(), self.notes.clone());
-        tokio::task::spawn_local(async move {
+        let preparing = tokio::task::spawn_local(async move {
+            tokio::time::sleep_until(begin_at.into()).await;
             let mut is_told = false;
             loop {
                 let result = match link.prepare().await {
@@ -61,6 +73,7 @@ impl Actor {
             }
             let _ = notes.send(Note::Prepared { asks });
         });
+        self.roll = Some(Roll { asks, asked: None, preparing: preparing.abort_handle() });
     }
 
     /// Nothing of ours is in the stream: asks who has what.

@@ -1,7 +1,8 @@
 use crate::uses::crew;
 use crate::{Flag, block, flag, spin, with_workers};
 use multiproc::{Cause, Process, TaskError, TaskOptions};
-use multiproc_cluster_tests::{Agent, LEASE, Server, Wire, pool_at, wait_for_agents};
+use multiproc_cluster_tests::{Agent, LEASE, Server, Wire, nats_at, pool_at, wait_for_agents};
+use multiproc_core::sys::process::{open_pidfd, send_signal};
 use multiproc_tests::{Bytes, eventually};
 use std::time::{Duration, Instant};
 
@@ -211,20 +212,58 @@ fn a_callers_tasks_end_with_it() {
 }
 
 #[test]
+fn a_caller_that_is_stopped_past_its_lease_goes_on() {
+    with_workers(|| {
+        let Some(server) = Server::start() else { return };
+        let agents = [(); 2].map(|()| Agent::start(&server.url(), 1));
+        let (begun, go) = (flag(), flag());
+        let arguments = (server.url(), begun.clone(), go.clone());
+        let caller = Process::spawn(arguments, |(url, begun, go): (String, Flag, Flag)| {
+            let pool = pool_at(&url).build().unwrap();
+            let with = pool.with(TaskOptions::new().retries(10));
+            let wait = |(begun, go, number): (Flag, Flag, u32)| {
+                begun.raise();
+                go.wait_for(1);
+                number
+            };
+            let tasks: Vec<_> =
+                (0..4u32).map(|number| with.apply_async((begun.clone(), go.clone(), number), wait)).collect();
+            tasks.into_iter().map(|task| task.get().unwrap()).sum::<u32>()
+        })
+        .unwrap();
+        begun.wait_for(2);
+        let handle = open_pidfd(caller.id()).unwrap();
+        send_signal(&handle, SIGSTOP).unwrap();
+        // Its agents give it up, and have time for others.
+        let other = pool_at(&server.url()).build().unwrap();
+        assert_eq!(other.apply(1u32, |n| n), Ok(1));
+        go.raise();
+        send_signal(&handle, SIGCONT).unwrap();
+        assert_eq!(caller.join().unwrap(), 6);
+        other.join();
+        server.wait_until_empty(Duration::from_secs(10));
+        drop(agents);
+    });
+}
+
+#[test]
 fn an_agent_that_leaves_ends_what_it_has_begun() {
     with_workers(|| {
-        let Some((_server, mut agents, pool)) = crew(1) else { return };
+        let Some((server, mut agents, pool)) = crew(1) else { return };
+        let nats = nats_at(&server.url());
         let (begun, go) = (flag(), flag());
         let task = pool.apply_async((begun.clone(), go.clone()), first_waits);
         let queued = pool.apply_async(5u32, |n| n);
         begun.wait_for(1);
         agents[0].signal(15);
-        eventually(Duration::from_secs(10), "it takes no more", || pool.stats().under_way <= 1);
+        eventually(Duration::from_secs(10), "it takes no more", || {
+            nats.agents(Duration::from_millis(20)).unwrap().iter().any(|agent| agent.is_leaving)
+        });
         go.raise();
         assert_eq!(task.get(), Ok(0));
-        assert_eq!(agents.pop().unwrap().leave(), Some(0));
+        assert_eq!(agents.pop().unwrap().wait(), Some(0));
         assert_eq!(queued.get_timeout(Duration::from_millis(50)), Err(TaskError::NotReady));
-        agents.push(Agent::start(&_server.url(), 1));
+        agents.push(Agent::start(&server.url(), 1));
         assert_eq!(queued.get(), Ok(5));
         drop((pool, agents));
     });

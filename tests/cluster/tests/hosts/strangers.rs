@@ -194,6 +194,32 @@ fn beyond_this_machine_there_is_no_connection_without_tls_credentials_and_key() 
 }
 
 #[test]
+fn a_server_that_takes_short_messages_alone_is_refused() {
+    crate::with_workers(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("server.conf");
+        std::fs::write(&config, "max_payload: 131072").unwrap();
+        let Some(server) = Server::start_with("127.0.0.1", &["--config", &config.display().to_string()])
+        else {
+            return;
+        };
+        let error = Nats::builder(&server.url()).key(KEY).connect().unwrap_err();
+        assert!(error.is_denied() && error.to_string().contains("max_payload"), "{error}");
+    });
+}
+
+#[test]
+fn long_panics_are_told_in_short() {
+    crate::with_workers(|| {
+        let Some((_server, agents, pool)) = crate::uses::crew(1) else { return };
+        let error = pool.apply(3_000_000usize, |len| -> () { panic!("{}", "x".repeat(len)) }).unwrap_err();
+        assert!(matches!(&error, TaskError::Panicked { message, .. } if message.len() < 100_000));
+        assert_eq!(pool.apply(1u32, |n| n), Ok(1));
+        drop((pool, agents));
+    });
+}
+
+#[test]
 fn servers_that_ask_for_credentials_get_them() {
     crate::with_workers(|| {
         let Some(server) = Server::start_with("127.0.0.1", &["--user", "me", "--pass", "secret"]) else {

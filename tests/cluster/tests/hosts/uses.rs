@@ -84,6 +84,8 @@ fn what_agents_decide_is_refused_when_the_pool_is_built() {
         }
         let error = builder().init(Fd::new(tempfile::tempfile().unwrap()), |file| file).build().unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        let error = builder().init(vec![7u8; 300_000], |bytes| bytes).build().unwrap_err();
+        assert!(error.to_string().contains("300"), "{error}");
     });
 }
 
@@ -190,28 +192,36 @@ fn deadly_tasks_become_letters_and_can_be_put_back() {
         let error = with.apply((runs.clone(), mercy.clone()), deadly).unwrap_err();
         assert!(error.is_worker_death());
         assert_eq!(runs.count(), 3, "no task costs more workers than `max_kills`");
-        let letters = || {
+        let letter_but = |other: u64| {
             let mut letters = Vec::new();
             eventually(Duration::from_secs(10), "the letter is there", || {
                 letters = nats.dead_letters().unwrap();
-                letters.len() == 1
+                letters.len() == 1 && letters[0].number() != other
             });
             letters.remove(0)
         };
-        let letter = letters();
+        let letter = letter_but(0);
+        let number = letter.number();
         assert!(
             letter.error().contains("signal 6")
                 && !letter.program().is_empty()
                 && !letter.arguments().is_empty()
         );
-        letter.put_back(&pool).unwrap();
-        // Deadly still: it comes back.
+        letter.put_back(&pool);
+        // Deadly still: there is a new one.
         runs.wait_for(6);
-        let letter = letters();
+        let letter = letter_but(number);
+        let number = letter.number();
+        let closed = Pool::builder().backend(nats.clone()).build().unwrap();
+        closed.close();
+        letter.put_back(&closed);
+        closed.join();
+        // A pool that ends before the task does has lost nothing.
+        assert_eq!(letter_but(0).number(), number);
         mercy.raise();
-        letter.put_back(&pool).unwrap();
+        letter_but(0).put_back(&pool);
         runs.wait_for(7);
-        assert!(nats.dead_letters().unwrap().is_empty());
+        eventually(Duration::from_secs(10), "it is done", || nats.dead_letters().unwrap().is_empty());
         drop((pool, agents));
     });
 }
