@@ -321,10 +321,16 @@ fn pull(url: String) {
     }
 }
 
+/// What the server keeps; it begins a task of the runtime's.
+fn context(runtime: &tokio::runtime::Runtime, client: &async_nats::Client) -> jetstream::Context {
+    let _inside = runtime.enter();
+    jetstream::new(client.clone())
+}
+
 fn bare_stream(server: &Rc<Server>) -> Result<Round> {
     let runtime = runtime()?;
     let client = runtime.block_on(async_nats::connect(&server.url))?;
-    let js = jetstream::new(client.clone());
+    let js = context(&runtime, &client);
     let config = stream::Config {
         name: "BARE".to_owned(),
         subjects: vec!["bare.task".to_owned()],
@@ -364,7 +370,7 @@ fn bare_stream(server: &Rc<Server>) -> Result<Round> {
 fn bare_store(server: &Rc<Server>) -> Result<Round> {
     let runtime = runtime()?;
     let client = runtime.block_on(async_nats::connect(&server.url))?;
-    let js = jetstream::new(client);
+    let js = context(&runtime, &client);
     let config = jetstream::object_store::Config {
         bucket: "bare".to_owned(),
         storage: stream::StorageType::Memory,
