@@ -8,9 +8,11 @@ use crate::error::{ClusterError, Kind};
 use crate::link::{Link, engine};
 use crate::names::Names;
 use crate::seal::Sort;
-use crate::wire::{Body, Stored};
+use crate::wire::Stored;
 use async_nats::StatusCode;
+use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream;
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use std::time::Duration;
 
@@ -20,10 +22,14 @@ pub(crate) const INLINE: usize = 256 << 10;
 const PIECE: usize = 512 << 10;
 /// How many of them travel at once: a server ends connections that have tens of MiB to come and do not read them.
 const AT_ONCE: usize = 16;
+/// How often it is seen whether there is anything to wait for.
+const LOOK: Duration = Duration::from_millis(200);
 /// How long they may lie there: far longer than any task waits, in case that nobody tidies up.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How often something long is asked for.
-const FETCHES: u32 = 3;
+
+fn missing(why: &str) -> ClusterError {
+    Kind::Engine { what: "get a long message", why: why.to_owned() }.into()
+}
 
 impl Link {
     /// Sees that there is the stream of pieces.
@@ -40,67 +46,76 @@ impl Link {
         made.map(|_| ()).map_err(|e| engine("make the stream of long messages", e))
     }
 
-    /// Puts bytes into the stream of pieces, if they are long; what is put there is sealed, too. The name is its caller's
-    /// and what follows, with a dot between them.
-    pub(crate) async fn store(&self, name: String, bytes: Vec<u8>) -> Result<Body, ClusterError> {
-        if bytes.len() <= INLINE {
-            return Ok(Body::Inline(bytes));
-        }
-        let sealed = self.seal.seal_long(Sort::Blob, &name, bytes).await;
-        let places = match self.put(&name, &sealed).await {
-            Ok(places) => places,
-            // The stream is not there yet, or has gone with its server.
-            Err(_) => {
-                self.prepare_pieces().await?;
-                self.purge_pieces(&name).await;
-                match self.put(&name, &sealed).await {
-                    Ok(places) => places,
-                    Err(error) => {
-                        self.purge_pieces(&name).await;
-                        return Err(error);
-                    }
-                }
-            }
-        };
-        Ok(Body::Stored(Stored { name, places }))
+    /// Seals bytes that are to go into the stream of pieces.
+    pub(crate) async fn seal_blob(&self, name: &str, bytes: Vec<u8>) -> Bytes {
+        self.seal.seal_long(Sort::Blob, name, bytes).await.into()
     }
 
-    async fn put(&self, name: &str, sealed: &[u8]) -> Result<Vec<u64>, ClusterError> {
+    /// Puts something sealed into the stream of pieces, in place of what is there under that name: its caller's, and what
+    /// follows, with a dot between them.
+    pub(crate) async fn store(&self, name: &str, sealed: &Bytes) -> Result<Stored, ClusterError> {
+        let places = self
+            .insist(async |failed| {
+                if failed > 0 {
+                    // The stream is not there yet, or has gone with its server.
+                    self.prepare_pieces().await?;
+                    self.purge_pieces(name).await;
+                }
+                self.put(name, sealed).await
+            })
+            .await;
+        match places {
+            Ok(places) => Ok(Stored { name: name.to_owned(), places }),
+            Err(error) => {
+                self.purge_pieces(name).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn put(&self, name: &str, sealed: &Bytes) -> Result<Vec<u64>, ClusterError> {
         let failed = |error| engine("store a long message", error);
         let subject = self.names.piece(name);
-        let stored = futures_util::stream::iter(sealed.chunks(PIECE)).map(async |piece| {
-            let told = self.js.publish(subject.clone(), piece.to_vec().into()).await.map_err(failed)?;
+        let begins = (0..sealed.len()).step_by(PIECE);
+        let stored = futures_util::stream::iter(begins).map(async |begin| {
+            let piece = sealed.slice(begin..sealed.len().min(begin + PIECE));
+            let told = self.js.publish(subject.clone(), piece).await.map_err(failed)?;
             Ok::<_, ClusterError>(told.await.map_err(failed)?.sequence)
         });
         stored.buffered(AT_ONCE).try_collect().await
     }
 
-    /// Gives the bytes, from the stream of pieces if they are there.
-    pub(crate) async fn fetch(&self, body: Body) -> Result<Vec<u8>, ClusterError> {
-        let stored = match body {
-            Body::Inline(bytes) => return Ok(bytes),
-            Body::Stored(stored) => stored,
-        };
+    /// Gives bytes out of the stream of pieces.
+    pub(crate) async fn fetch(&self, stored: &Stored) -> Result<Vec<u8>, ClusterError> {
         // Each piece has its time; all of them together take as long as they take, and are not begun anew for it.
-        let mut result = self.get(&stored).await;
-        for _ in 1..FETCHES {
-            if result.is_ok() {
-                break;
+        self.insist(async |_| {
+            tokio::select! {
+                bytes = self.get(stored) => bytes,
+                () = self.pieces_are_gone() => Err(missing("their stream is gone")),
             }
-            result = self.get(&stored).await;
+        })
+        .await
+    }
+
+    /// Ends when there is no stream of pieces: nobody answers who asks it for one.
+    async fn pieces_are_gone(&self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Err(error) = self.js.get_stream(&self.names.pieces).await else { continue };
+            if matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.code() == 404) {
+                return;
+            }
         }
-        result
     }
 
     async fn get(&self, stored: &Stored) -> Result<Vec<u8>, ClusterError> {
-        let missing = |why: &str| Kind::Engine { what: "get a long message", why: why.to_owned() };
         let subject = Names::direct(&self.names.pieces);
         let pieces = futures_util::stream::iter(&stored.places).map(async |place| {
             let request = format!("{{\"seq\":{place}}}");
             let asked = self.client.request(subject.clone(), request.into()).await;
             let piece = asked.map_err(|e| engine("get a long message", e))?;
             match piece.status {
-                Some(StatusCode::NOT_FOUND) => Err(missing("it is not there any more").into()),
+                Some(StatusCode::NOT_FOUND) => Err(missing("it is not there any more")),
                 _ => Ok::<_, ClusterError>(piece.payload),
             }
         });
@@ -110,12 +125,12 @@ impl Link {
             sealed.extend_from_slice(&piece?);
         }
         let opened = self.seal.open_long(Sort::Blob, &stored.name, sealed).await;
-        opened.ok_or_else(|| missing("it does not bear the pool's seal").into())
+        opened.ok_or_else(|| missing("it does not bear the pool's seal"))
     }
 
     /// Removes something from the stream of pieces.
-    pub(crate) async fn discard(&self, stored: &Stored) {
-        self.purge_pieces(&stored.name).await;
+    pub(crate) async fn discard(&self, name: &str) {
+        self.purge_pieces(name).await;
     }
 
     /// Removes all that is of a caller from there.

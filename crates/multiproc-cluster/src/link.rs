@@ -4,6 +4,7 @@ use crate::error::{ClusterError, Kind};
 use crate::names::{CONSUMER, Names};
 use crate::seal::{Seal, Sort};
 use crate::settings::{Credentials, Settings, Storage};
+use async_nats::connection::State;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::{self, stream};
 use async_nats::{Client, ConnectOptions, Event, Message};
@@ -13,6 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// How often something may fail while the connection is whole, and for how long it rests after that.
+const TRIES: u32 = 3;
+const REST: Duration = Duration::from_millis(50);
 /// The longest pause between two attempts to reach the server again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a taken task may lie unacknowledged: whoever pulled it is gone.
@@ -192,6 +196,42 @@ impl Link {
         let is_idle = stream.consumer_info(CONSUMER).await.is_ok_and(|info| info.num_waiting == 0);
         if is_idle {
             self.remove_if_empty().await;
+        }
+    }
+
+    /// Does something until it succeeds. Whatever the server had of it when a connection ended may be gone with it, and
+    /// nobody answers any more: then it begins anew. An error is what comes of it three times on one connection.
+    ///
+    /// `attempt` is told how often it has failed before.
+    pub(crate) async fn insist<T>(
+        &self,
+        attempt: impl AsyncFn(u32) -> Result<T, ClusterError>,
+    ) -> Result<T, ClusterError> {
+        let mut breaks = self.breaks.clone();
+        let (mut failed, mut refused) = (0, 0);
+        loop {
+            breaks.mark_unchanged();
+            let error = tokio::select! {
+                result = attempt(failed) => match result {
+                    Ok(value) => return Ok(value),
+                    Err(error) => error,
+                },
+                changed = breaks.changed() => match changed {
+                    Ok(()) => {
+                        failed += 1;
+                        continue;
+                    }
+                    Err(error) => return Err(engine("use the connection", error)),
+                },
+            };
+            failed += 1;
+            if self.client.connection_state() == State::Connected {
+                refused += 1;
+                if refused >= TRIES {
+                    return Err(error);
+                }
+            }
+            tokio::time::sleep(REST * (failed - 1).min(10)).await;
         }
     }
 

@@ -7,7 +7,8 @@
 //! 2. An agent runs a task at once if it is sure that nobody has had it: it was delivered for the first time, it came into
 //!    the stream while this agent was listening, and the caller is known. Else it asks ([`ToCaller::Claim`]).
 //! 3. The agent tells what became of elements ([`ToCaller::Answers`]), and keeps each answer until the caller has
-//!    received it. An answer that was lost is sent again when the caller calls the roll.
+//!    received it. An answer that was lost is sent again when the caller calls the roll, a long result that the server
+//!    has lost is stored again when the caller asks for it ([`ToAgents::Missing`]).
 //! 4. Both beat. Who is not heard of for a lease is lost: a caller ends what a lost agent had, an agent what a lost caller
 //!    wanted.
 //! 5. After a break of its connection, when the stream is gone, or when a task lies there though an agent waits for one, a
@@ -116,6 +117,8 @@ pub(crate) enum ToAgents {
     Cancel { caller: Id, number: u64, elements: Vec<u32>, running: bool },
     /// These answers have arrived.
     Received { caller: Id, serials: Vec<u64> },
+    /// What this answer speaks of is not on the server any more.
+    Missing { caller: Id, serial: u64 },
     /// Whether a claim is granted.
     Claimed { hello: Hello, number: u64, turn: u32, granted: bool },
 }

@@ -22,6 +22,15 @@ fn program() -> Option<&'static str> {
         .find(|path| std::path::Path::new(path).exists())
 }
 
+/// A port that was free a moment ago, of those that connections do not take for their own end: a client that tries to
+/// reach a server which is gone could get connected to itself.
+fn free_port() -> u16 {
+    let start = std::process::id() as u16;
+    let ports = (0..).map(|n| 10_000 + start.wrapping_mul(61).wrapping_add(n) % 20_000);
+    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().unwrap()
+}
+
 impl Server {
     /// Starts one on this machine; `None`, and a line, where it is not installed.
     pub fn start() -> Option<Server> {
@@ -34,8 +43,7 @@ impl Server {
             eprintln!("skipped: nats-server is not installed (Debian: apt-get install nats-server)");
             return None;
         }
-        // Free a moment ago.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut server = Server {
             child: None,
             folder: tempfile::tempdir().unwrap(),

@@ -1,6 +1,6 @@
 //! What takes tasks out of the stream, has them run, and tells what came of them.
 
-use super::callers::Caller;
+use super::callers::{Caller, Long};
 use super::crew::Crews;
 use super::pulls::Pulls;
 use super::signals;
@@ -23,7 +23,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// How often it looks after what it has.
 const LOOK: Duration = Duration::from_millis(20);
-/// After this, what has not begun is given to an agent that has nothing to do.
+/// After this, what has not begun is given to an agent that has nothing to do, if it did not take longer to come here.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// How long tasks may take of which one more is taken for each worker than it can run.
 pub(super) const SHORT: Duration = Duration::from_millis(100);
@@ -32,13 +32,30 @@ pub(super) const QUICK: Duration = Duration::from_millis(2);
 
 /// A task that was taken.
 pub(super) struct Held {
-    pub(super) hand: Option<Hand>,
+    /// The pool has it; before that its arguments are on their way.
+    pub(super) handed: Option<Handed>,
     pub(super) count: u32,
     pub(super) told: u32,
     pub(super) since: Instant,
+    pub(super) is_returning: Arc<AtomicBool>,
+}
+
+/// A task that the pool has.
+pub(super) struct Handed {
+    pub(super) hand: Hand,
+    pub(super) since: Instant,
+    /// How long it may wait here before it is offered to others. To give it away costs what it cost to get it: who waits
+    /// for so long first pays at most twice, and what has just come is not sent to and fro between those who are free.
+    pub(super) patience: Duration,
     /// When it is to be looked at next whether something of it has not begun.
     pub(super) look_at: Instant,
-    pub(super) is_returning: Arc<AtomicBool>,
+}
+
+impl Handed {
+    /// It is looked at next when it has waited for twice as long.
+    fn look_later(&mut self, now: Instant) {
+        self.look_at = now + (now - self.since).max(self.patience);
+    }
 }
 
 /// A task that may be somebody else's.
@@ -59,9 +76,17 @@ pub(super) enum Note {
         key: Key,
         bytes: Result<Vec<u8>, String>,
     },
-    Stored {
+    /// It cannot be begun.
+    Unrun {
         key: Key,
         part: Part,
+    },
+    /// A long result is on the server, or could not be put there; again, in the place of an earlier answer.
+    Stored {
+        caller: Id,
+        again: Option<u64>,
+        parts: Vec<(u64, Part)>,
+        long: Option<Long>,
     },
     /// Somebody else has nothing to do, or nobody.
     OthersIdle,
@@ -194,24 +219,27 @@ impl Actor {
         match note {
             Note::Prepared { mark } => self.mark = Some(mark),
             Note::Fetched { key, bytes } => self.begin(key, bytes),
-            Note::Stored { key, part } => self.send_answers(key.0, vec![(key.1, part)]).await,
+            Note::Unrun { key, part } => self.send_answers(key.0, vec![(key.1, part)], None).await,
+            Note::Stored { caller, again, parts, long } => {
+                self.send_stored(caller, again, parts, long).await;
+            }
             Note::OthersIdle => {
                 self.is_asking = false;
-                self.give_back(PATIENCE);
+                self.give_back(|handed, now| now - handed.since >= handed.patience);
             }
             Note::NobodyIdle => self.is_asking = false,
         }
     }
 
-    /// Gives back what has waited for so long.
-    fn give_back(&mut self, patience: Duration) {
+    /// Gives back what has not begun, of what is chosen.
+    fn give_back(&mut self, is_chosen: impl Fn(&Handed, Instant) -> bool) {
         let now = Instant::now();
         for held in self.held.values_mut() {
-            let Some(hand) = held.hand.as_ref().filter(|_| now - held.since >= patience) else { continue };
+            let Some(handed) = held.handed.as_mut().filter(|handed| is_chosen(handed, now)) else { continue };
             held.is_returning.store(true, Ordering::Relaxed);
-            hand.cancel(|_| true, false);
+            handed.hand.cancel(|_| true, false);
             held.is_returning.store(false, Ordering::Relaxed);
-            held.look_at = now + (now - held.since).max(PATIENCE);
+            handed.look_later(now);
         }
     }
 
@@ -255,17 +283,21 @@ impl Actor {
             }
         }
         self.look_at_claims(now).await;
-        if !self.is_leaving && !self.is_asking && self.held.values().any(|held| held.look_at <= now) {
+        if !self.is_leaving && !self.is_asking {
             self.ask_for_idlers(now);
         }
     }
 
-    /// Asks the server whether another agent waits for tasks.
+    /// Asks the server whether another agent waits for tasks, if there is something to give to it.
     fn ask_for_idlers(&mut self, now: Instant) {
-        for held in self.held.values_mut().filter(|held| held.look_at <= now) {
-            held.look_at = now + (now - held.since).max(PATIENCE);
+        let handed = self.held.values_mut().filter_map(|held| held.handed.as_mut());
+        for handed in handed.filter(|handed| handed.look_at <= now) {
+            handed.look_later(now);
+            self.is_asking = true;
         }
-        self.is_asking = true;
+        if !self.is_asking {
+            return;
+        }
         let (link, notes, own) = (self.link.clone(), self.notes.clone(), self.pulls.len() as u64);
         tokio::task::spawn_local(async move {
             let subject = format!("$JS.API.CONSUMER.INFO.{}.{CONSUMER}", link.names.stream);
@@ -297,7 +329,7 @@ impl Actor {
         // What is on its way comes still.
         let _ = tasks.drain().await;
         self.beat_to_all().await;
-        self.give_back(Duration::ZERO);
+        self.give_back(|_, _| true);
         false
     }
 

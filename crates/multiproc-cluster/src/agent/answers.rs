@@ -1,12 +1,14 @@
 //! From the pool of this host to the callers.
 
 use super::actor::{Actor, Note};
+use super::callers::{Long, Sent};
 use super::teller::{Key, Said, add};
 use crate::blobs::INLINE;
+use crate::link::Link;
 use crate::seal::Sort;
 use crate::wire::{Answer, Body, Ended, Id, Part, ToCaller};
-use std::collections::{BTreeMap, BTreeSet};
-use tokio::sync::mpsc::UnboundedReceiver;
+use std::collections::BTreeMap;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// How many bytes of answers travel together.
 const TOGETHER: usize = 128 << 10;
@@ -22,7 +24,7 @@ impl Actor {
             next = if len < TOGETHER { saying.try_recv().ok() } else { None };
         }
         for (caller, parts) in parts {
-            self.send_answers(caller, parts).await;
+            self.send_answers(caller, parts, None).await;
         }
     }
 
@@ -36,21 +38,12 @@ impl Actor {
                 if bytes.len() > INLINE =>
             {
                 let (link, notes) = (self.link.clone(), self.notes.clone());
+                let result = Part::Results { first, count, known, nanos, bytes: Body::Inline(Vec::new()) };
                 tokio::task::spawn_local(async move {
-                    match link.store(format!("{}.{}-{first}-{known}", key.0, key.1), bytes).await {
-                        Ok(bytes) => {
-                            let part = Part::Results { first, count, known, nanos, bytes };
-                            let _ = notes.send(Note::Stored { key, part });
-                        }
-                        Err(error) => {
-                            let message = format!("its result cannot be stored: {error}");
-                            for element in first + known..first + count {
-                                let error = Ended::NoWorker { message: message.clone() };
-                                let part = Part::Failed { element, error };
-                                let _ = notes.send(Note::Stored { key, part });
-                            }
-                        }
-                    }
+                    let name = format!("{}.{}-{first}-{known}", key.0, key.1);
+                    let sealed = link.seal_blob(&name, bytes).await;
+                    let long = Long { number: key.1, result, name, sealed };
+                    store(link, notes, key.0, None, long).await;
                 });
                 0
             }
@@ -62,33 +55,83 @@ impl Actor {
         }
     }
 
-    pub(super) async fn send_answers(&mut self, id: Id, parts: Vec<(u64, Part)>) {
-        let Some(caller) = self.callers.get_mut(&id) else { return };
+    /// Sends answers.
+    pub(super) async fn send_answers(&mut self, id: Id, parts: Vec<(u64, Part)>, long: Option<Long>) {
         for (number, part) in &parts {
             // Not before: what is stored first is this agent's until it has been told.
-            let Some(held) = self.held.get_mut(&(id, *number)) else { continue };
+            let key = (id, *number);
+            let Some(held) = self.held.get_mut(&key) else { continue };
             held.told += part.range().len() as u32;
             if held.count > 0 && held.told >= held.count {
                 let took = held.since.elapsed();
                 // Slower counts at once, faster in a few steps.
                 self.pace =
                     Some(self.pace.map_or(took, |pace| if took > pace { took } else { (pace + took) / 2 }));
-            }
-        }
-        caller.serial += 1;
-        let (agent, serial) = (self.id, caller.serial);
-        let numbers: BTreeSet<u64> = parts.iter().map(|(number, _)| *number).collect();
-        let answers = parts.into_iter().map(|(number, part)| Answer { number, part }).collect();
-        let subject = self.link.names.caller(&id.to_string());
-        let answers = ToCaller::Answers { agent, serial, answers };
-        let message = self.link.seal.seal(Sort::ToCaller, &subject, &answers);
-        let _ = self.link.client.publish(subject, message.clone().into()).await;
-        caller.unreceived.insert(serial, (numbers.iter().copied().collect(), message));
-        for number in numbers {
-            let key = (id, number);
-            if self.held.get(&key).is_some_and(|held| held.count > 0 && held.told >= held.count) {
                 self.held.remove(&key);
             }
         }
+        let Some(caller) = self.callers.get_mut(&id) else { return };
+        caller.serial += 1;
+        let serial = caller.serial;
+        self.send(id, serial, parts, long).await;
     }
+
+    /// What is long was stored, or could not be.
+    pub(super) async fn send_stored(
+        &mut self,
+        id: Id,
+        again: Option<u64>,
+        parts: Vec<(u64, Part)>,
+        long: Option<Long>,
+    ) {
+        let Some(serial) = again else { return self.send_answers(id, parts, long).await };
+        let caller = self.callers.get(&id);
+        if caller.is_some_and(|caller| caller.unreceived.contains_key(&serial)) {
+            self.send(id, serial, parts, long).await;
+        } else if let Some(Long { name, .. }) = long {
+            // Its caller has got it meanwhile.
+            let link = self.link.clone();
+            tokio::task::spawn_local(async move { link.discard(&name).await });
+        }
+    }
+
+    async fn send(&mut self, id: Id, serial: u64, parts: Vec<(u64, Part)>, long: Option<Long>) {
+        let Some(caller) = self.callers.get_mut(&id) else { return };
+        let numbers = parts.iter().map(|(number, _)| *number).collect();
+        let answers = parts.into_iter().map(|(number, part)| Answer { number, part }).collect();
+        let subject = self.link.names.caller(&id.to_string());
+        let answers = ToCaller::Answers { agent: self.id, serial, answers };
+        let message = self.link.seal.seal(Sort::ToCaller, &subject, &answers);
+        let _ = self.link.client.publish(subject, message.clone().into()).await;
+        caller.unreceived.insert(serial, Sent { numbers, message, long });
+    }
+
+    /// Puts on the server again what it has lost before its caller got it.
+    pub(super) fn store_again(&self, id: Id, serial: u64) {
+        let sent = self.callers.get(&id).and_then(|caller| caller.unreceived.get(&serial));
+        if let Some(long) = sent.and_then(|sent| sent.long.clone()) {
+            tokio::task::spawn_local(store(self.link.clone(), self.notes.clone(), id, Some(serial), long));
+        }
+    }
+}
+
+/// Stores something long; what is to be told of it becomes a note.
+async fn store(link: Link, notes: UnboundedSender<Note>, caller: Id, again: Option<u64>, long: Long) {
+    let Part::Results { first, count, known, nanos, .. } = long.result else { return };
+    let number = long.number;
+    let (parts, long) = match link.store(&long.name, &long.sealed).await {
+        Ok(stored) => {
+            let bytes = Body::Stored(stored);
+            (vec![(number, Part::Results { first, count, known, nanos, bytes })], Some(long))
+        }
+        Err(error) => {
+            let message = format!("its result cannot be stored: {error}");
+            let failed = (first + known..first + count).map(|element| {
+                let error = Ended::NoWorker { message: message.clone() };
+                (number, Part::Failed { element, error })
+            });
+            (failed.collect(), None)
+        }
+    };
+    let _ = notes.send(Note::Stored { caller, again, parts, long });
 }

@@ -4,8 +4,9 @@ use super::actor::{Actor, Held};
 use super::crew;
 use super::teller::Key;
 use crate::seal::Sort;
-use crate::wire::{About, AboutWorker, Hello, Id, ToAgents, ToCaller};
+use crate::wire::{About, AboutWorker, Hello, Id, Part, ToAgents, ToCaller};
 use async_nats::Message;
+use bytes::Bytes;
 use multiproc_pool::backend::Port;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,9 +58,28 @@ pub(super) struct Caller {
     pub(super) taken: Taken,
     /// What is not wanted, of tasks that are not here; no elements are all of them.
     pub(super) unwanted: BTreeMap<u64, Vec<u32>>,
-    /// Answers that it may not have received: which tasks they are of, and the message.
-    pub(super) unreceived: BTreeMap<u64, (Vec<u64>, Vec<u8>)>,
+    /// Answers that it may not have received.
+    pub(super) unreceived: BTreeMap<u64, Sent>,
     pub(super) serial: u64,
+}
+
+/// Answers that were sent.
+pub(super) struct Sent {
+    /// Which tasks they are of.
+    pub(super) numbers: BTreeSet<u64>,
+    pub(super) message: Vec<u8>,
+    pub(super) long: Option<Long>,
+}
+
+/// A result that lies on the server, which may lose it before its caller has got it.
+#[derive(Clone)]
+pub(super) struct Long {
+    pub(super) number: u64,
+    /// Without its bytes.
+    pub(super) result: Part,
+    /// What it is called there, and its bytes.
+    pub(super) name: String,
+    pub(super) sealed: Bytes,
 }
 
 impl Caller {
@@ -83,7 +103,7 @@ impl Actor {
                 let is_asked = asks > caller.answers;
                 if is_asked {
                     caller.answers = asks;
-                    for (_, message) in caller.unreceived.values() {
+                    for Sent { message, .. } in caller.unreceived.values() {
                         let subject = self.link.names.caller(&id.to_string());
                         let _ = self.link.client.publish(subject, message.clone().into()).await;
                     }
@@ -103,6 +123,7 @@ impl Actor {
                     }
                 }
             }
+            ToAgents::Missing { caller, serial } => self.store_again(caller, serial),
             ToAgents::Claimed { hello, number, turn, granted } => {
                 let key = (hello.caller, number);
                 let caller = hello.caller;
@@ -150,14 +171,14 @@ impl Actor {
     }
 
     pub(super) fn cancel(&mut self, id: Id, number: u64, elements: Vec<u32>, running: bool) {
-        if let Some(Held { hand: Some(hand), .. }) = self.held.get(&(id, number)) {
-            hand.cancel(|element| elements.is_empty() || elements.contains(&element), running);
+        if let Some(Held { handed: Some(handed), .. }) = self.held.get(&(id, number)) {
+            handed.hand.cancel(|element| elements.is_empty() || elements.contains(&element), running);
             return;
         }
         if let Some(caller) = self.callers.get_mut(&id) {
             if elements.is_empty() {
                 // Of what was answered the caller knows now.
-                caller.unreceived.retain(|_, (numbers, _)| numbers.iter().any(|other| *other != number));
+                caller.unreceived.retain(|_, sent| sent.numbers.iter().any(|other| *other != number));
             }
             if number >= caller.hello.floor
                 && (self.held.contains_key(&(id, number)) || !caller.taken.contains(number))
@@ -183,8 +204,8 @@ impl Actor {
         let keys: Vec<Key> = self.held.keys().filter(|(caller, _)| *caller == id).copied().collect();
         let tasks = keys.len();
         for key in keys {
-            if let Some(Held { hand: Some(hand), .. }) = self.held.remove(&key) {
-                hand.cancel(|_| true, true);
+            if let Some(Held { handed: Some(handed), .. }) = self.held.remove(&key) {
+                handed.hand.cancel(|_| true, true);
             }
         }
         self.claims.retain(|(caller, _), _| *caller != id);
@@ -226,7 +247,7 @@ impl Actor {
         let Some(caller) = self.callers.get(&id) else { return };
         self.beat += 1;
         let held = self.held.keys().filter(|(caller, _)| *caller == id).map(|(_, number)| *number);
-        let unreceived = caller.unreceived.values().flat_map(|(numbers, _)| numbers.iter().copied());
+        let unreceived = caller.unreceived.values().flat_map(|sent| sent.numbers.iter().copied());
         let holds: BTreeSet<u64> = held.chain(unreceived).collect();
         let message = ToCaller::Beat {
             agent: self.id,

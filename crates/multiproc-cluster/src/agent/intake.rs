@@ -1,6 +1,6 @@
 //! From the stream to the pool of this host.
 
-use super::actor::{Actor, Claim, Held, Note, PATIENCE, QUICK, SHORT};
+use super::actor::{Actor, Claim, Handed, Held, Note, PATIENCE, QUICK, SHORT};
 use super::teller::{Key, Teller};
 use crate::caller::DEEP;
 use crate::seal::Sort;
@@ -187,22 +187,20 @@ impl Actor {
     /// Begins what was taken.
     fn hold(&mut self, task: Task) {
         let key = (task.caller, task.number);
-        let now = Instant::now();
         let held = Held {
-            hand: None,
+            handed: None,
             count: 0,
             told: 0,
-            since: now,
-            look_at: now + PATIENCE,
+            since: Instant::now(),
             is_returning: Arc::new(AtomicBool::new(false)),
         };
         self.held.insert(key, held);
         match task.body {
             Body::Inline(bytes) => self.begin(key, Ok(bytes)),
-            stored @ Body::Stored(_) => {
+            Body::Stored(stored) => {
                 let (link, notes) = (self.link.clone(), self.notes.clone());
                 tokio::task::spawn_local(async move {
-                    let bytes = link.fetch(stored).await.map_err(|error| error.to_string());
+                    let bytes = link.fetch(&stored).await.map_err(|error| error.to_string());
                     let _ = notes.send(Note::Fetched { key, bytes });
                 });
             }
@@ -221,7 +219,7 @@ impl Actor {
             Err(why) => {
                 tracing::warn!(target: "multiproc::cluster", why, "the arguments of a task did not arrive");
                 self.held.remove(&key);
-                let _ = self.notes.send(Note::Stored { key, part: Part::Lost });
+                let _ = self.notes.send(Note::Unrun { key, part: Part::Lost });
                 return;
             }
         };
@@ -232,7 +230,7 @@ impl Actor {
                 tracing::error!(target: "multiproc::cluster", why, "the arguments of a task cannot be read");
                 self.held.remove(&key);
                 let message = format!("its arguments did not arrive on {}: {why}", self.host);
-                let _ = self.notes.send(Note::Stored { key, part: Part::Nothing { message } });
+                let _ = self.notes.send(Note::Unrun { key, part: Part::Nothing { message } });
                 return;
             }
         };
@@ -279,7 +277,9 @@ impl Actor {
         if unwanted.is_some() {
             hand.cancel(|element| is_unwanted(&element), true);
         }
-        held.hand = Some(hand);
+        let now = Instant::now();
+        let patience = (now - held.since).max(PATIENCE);
+        held.handed = Some(Handed { hand, since: now, patience, look_at: now + patience });
     }
 
     pub(super) async fn look_at_claims(&mut self, now: Instant) {

@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 /// How long the arrival of an answer may stay unsaid, and how many.
 const UNSAID: Duration = Duration::from_millis(30);
 const MANY: usize = 64;
+/// How often a long result is asked for: as often as a server may lose it.
+const FETCHES: u32 = 8;
 /// How long the server may take to say that it has stored a task.
 const STORED: Duration = Duration::from_secs(3);
 /// What the pool wants.
@@ -36,8 +38,8 @@ pub(super) enum Command {
 pub(super) enum Note {
     /// A long body is on the server.
     Stored { number: u64, body: Result<Body, String> },
-    /// All answers of a message are here.
-    Fetched { agent: Id, serial: u64, answers: Vec<Answer> },
+    /// What a long result became; nothing: it is not on the server any more.
+    Fetched { agent: Id, serial: u64, answers: Option<Vec<Answer>> },
     /// The stream is there, and nothing of ours in it.
     Prepared { asks: u64 },
     /// A task was taken out of the stream, or not.
@@ -188,7 +190,9 @@ impl Actor {
                     let (link, notes) = (self.link.clone(), self.notes.clone());
                     let name = format!("{}.{number}", self.name);
                     tokio::task::spawn_local(async move {
-                        let body = link.store(name, body).await.map_err(|error| error.to_string());
+                        let sealed = link.seal_blob(&name, body).await;
+                        let stored = link.store(&name, &sealed).await;
+                        let body = stored.map(Body::Stored).map_err(|error| error.to_string());
                         let _ = notes.send(Note::Stored { number, body });
                     });
                 } else {
@@ -314,7 +318,7 @@ impl Actor {
     fn discard(&self, body: Option<Body>) {
         if let Some(Body::Stored(stored)) = body {
             let link = self.link.clone();
-            tokio::task::spawn_local(async move { link.discard(&stored).await });
+            tokio::task::spawn_local(async move { link.discard(&stored.name).await });
         }
     }
 
@@ -330,7 +334,7 @@ impl Actor {
             Note::Stored { number, body: Err(message) } => {
                 self.end(number, &Ended::NoWorker { message });
             }
-            Note::Fetched { agent, serial, answers } => self.answered(agent, serial, answers),
+            Note::Fetched { agent, serial, answers } => self.fetched(agent, serial, answers).await,
             Note::Prepared { asks } => self.prepared(asks).await,
             Note::Deleted { number, turn, is_out } => {
                 let Some(entry) = self.ledger.get(number).filter(|entry| entry.turn == turn) else { return };
@@ -383,18 +387,69 @@ impl Actor {
             }
             ToCaller::Answers { agent, serial, answers } => {
                 self.meet(agent).heard = Instant::now();
-                let is_stored =
-                    |answer: &Answer| matches!(&answer.part, Part::Results { bytes: Body::Stored(_), .. });
-                if !answers.iter().any(is_stored) {
-                    self.answered(agent, serial, answers);
-                    return;
+                match <[Answer; 1]>::try_from(answers) {
+                    Ok([answer]) => self.answer(agent, serial, answer),
+                    Err(answers) => self.answered(agent, serial, answers),
                 }
-                let (link, notes) = (self.link.clone(), self.notes.clone());
-                tokio::task::spawn_local(async move {
-                    let answers = fetch(&link, answers).await;
-                    let _ = notes.send(Note::Fetched { agent, serial, answers });
-                });
             }
+        }
+    }
+
+    /// Takes in an answer that came by itself; a long result is fetched first, and removed from the server.
+    fn answer(&mut self, agent: Id, serial: u64, answer: Answer) {
+        let Answer {
+            number,
+            part: Part::Results { first, count, known, nanos, bytes: Body::Stored(stored) },
+        } = answer
+        else {
+            return self.answered(agent, serial, vec![answer]);
+        };
+        let range = first.saturating_add(known)..first.saturating_add(count);
+        let is_wanted = self.ledger.get(number).is_some_and(|entry| entry.missing().contains(&range.start));
+        if !is_wanted {
+            self.discard(Some(Body::Stored(stored)));
+            return self.answered(agent, serial, Vec::new());
+        }
+        let long = self.meet(agent).long.entry(serial).or_default();
+        if std::mem::replace(&mut long.is_coming, true) {
+            return;
+        }
+        let is_last = long.failed + 1 >= FETCHES;
+        let (link, notes) = (self.link.clone(), self.notes.clone());
+        tokio::task::spawn_local(async move {
+            let answers = match link.fetch(&stored).await {
+                Ok(bytes) => {
+                    let part = Part::Results { first, count, known, nanos, bytes: Body::Inline(bytes) };
+                    Some(vec![Answer { number, part }])
+                }
+                Err(error) if is_last => {
+                    let message = format!("its result is lost: {error}");
+                    let failed = range.map(|element| {
+                        let error = Ended::NoWorker { message: message.clone() };
+                        Answer { number, part: Part::Failed { element, error } }
+                    });
+                    Some(failed.collect())
+                }
+                Err(_) => None,
+            };
+            let is_over = answers.is_some();
+            let _ = notes.send(Note::Fetched { agent, serial, answers });
+            if is_over {
+                link.discard(&stored.name).await;
+            }
+        });
+    }
+
+    /// A long result is here, or has to be put on the server again.
+    async fn fetched(&mut self, agent: Id, serial: u64, answers: Option<Vec<Answer>>) {
+        if let Some(answers) = answers {
+            if let Some(known) = self.agents.get_mut(&agent) {
+                known.long.remove(&serial);
+            }
+            self.answered(agent, serial, answers);
+        } else if let Some(long) = self.agents.get_mut(&agent).and_then(|known| known.long.get_mut(&serial)) {
+            (long.is_coming, long.failed) = (false, long.failed + 1);
+            self.say(Some(agent), &ToAgents::Missing { caller: self.id, serial }).await;
         }
     }
 
@@ -477,7 +532,7 @@ impl Actor {
                     Body::Inline(_) => None,
                 });
                 for stored in stored.collect::<Vec<_>>() {
-                    link.discard(&stored).await;
+                    link.discard(&stored.name).await;
                 }
                 if self.agents.is_empty() {
                     link.remove_if_empty().await;
@@ -491,30 +546,4 @@ impl Actor {
         self.shared.came.notify_all();
         self.shared.door.announce();
     }
-}
-
-/// Gets what lies in the stream of pieces, and removes it there.
-async fn fetch(link: &Link, answers: Vec<Answer>) -> Vec<Answer> {
-    let mut whole = Vec::with_capacity(answers.len());
-    for Answer { number, part } in answers {
-        let Part::Results { first, count, known, nanos, bytes: Body::Stored(stored) } = part else {
-            whole.push(Answer { number, part });
-            continue;
-        };
-        match link.fetch(Body::Stored(stored.clone())).await {
-            Ok(bytes) => {
-                let bytes = Body::Inline(bytes);
-                whole.push(Answer { number, part: Part::Results { first, count, known, nanos, bytes } });
-            }
-            Err(error) => {
-                let message = format!("its result is lost: {error}");
-                whole.extend((first + known..first + count).map(|element| {
-                    let error = Ended::NoWorker { message: message.clone() };
-                    Answer { number, part: Part::Failed { element, error } }
-                }));
-            }
-        }
-        link.discard(&stored).await;
-    }
-    whole
 }

@@ -7,7 +7,7 @@ use crate::seal::Sort;
 use crate::wire::{About, Ended, Here, Id, ToAgents, Who};
 use async_nats::Message;
 use multiproc_pool::backend::Event;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -21,6 +21,15 @@ pub(super) struct Agent {
     /// The last roll call that it has answered, and what it had then.
     pub(super) answers: u64,
     pub(super) holds: BTreeSet<u64>,
+    /// Answers whose long results are being fetched, and how often that has failed.
+    pub(super) long: BTreeMap<u64, Long>,
+}
+
+/// An answer whose results are long.
+#[derive(Debug, Default)]
+pub(super) struct Long {
+    pub(super) is_coming: bool,
+    pub(super) failed: u32,
 }
 
 impl Actor {
@@ -32,6 +41,7 @@ impl Actor {
             beat: 0,
             answers: 0,
             holds: BTreeSet::new(),
+            long: BTreeMap::new(),
         })
     }
 

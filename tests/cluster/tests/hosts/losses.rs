@@ -1,7 +1,8 @@
 use crate::uses::crew;
 use crate::{Flag, block, flag, spin, with_workers};
-use multiproc::{Cause, Process, TaskError, TaskOptions};
-use multiproc_cluster_tests::{Agent, LEASE, Server, Wire, nats_at, pool_at, wait_for_agents};
+use multiproc::cluster::Storage;
+use multiproc::{Cause, Pool, Process, TaskError, TaskOptions};
+use multiproc_cluster_tests::{Agent, LEASE, Server, Wire, builder_at, nats_at, pool_at, wait_for_agents};
 use multiproc_core::sys::process::{open_pidfd, send_signal};
 use multiproc_tests::{Bytes, eventually};
 use std::time::{Duration, Instant};
@@ -107,6 +108,38 @@ fn long_arguments_outlive_the_server_that_had_them() {
         other.join();
         server.wait_until_empty(Duration::from_secs(10));
         drop(agents);
+    });
+}
+
+#[test]
+fn long_results_outlive_the_server_that_had_them() {
+    with_workers(|| {
+        let Some(mut server) = Server::start() else { return };
+        let lease = Duration::from_secs(20);
+        let agent = Agent::start_with(&server.url(), 1, Storage::Memory, lease);
+        let wire = Wire::to(&server.url());
+        let pool = Pool::builder().backend(builder_at(&wire.url()).lease(lease).connect().unwrap());
+        let pool = pool.build().unwrap();
+        wait_for_agents(&pool, 1);
+        let (begun, go) = (flag(), flag());
+        let long = pool.apply_async((begun.clone(), go.clone()), |(begun, go): (Flag, Flag)| {
+            begun.raise();
+            go.wait_for(1);
+            Bytes::patterned(1 << 20)
+        });
+        begun.wait_for(1);
+        // It is stored while its caller cannot hear of it, and gone when it can.
+        wire.cut(true);
+        go.raise();
+        let messages = || server.streams().iter().map(|(_, count)| count).sum::<u64>();
+        eventually(Duration::from_secs(20), "the result is on the server", || messages() >= 3);
+        server.kill();
+        server.restart();
+        wire.cut(false);
+        assert!(long.get().unwrap().is_patterned(1 << 20));
+        assert_eq!(begun.count(), 1);
+        server.wait_until_empty(Duration::from_secs(10));
+        drop((pool, agent));
     });
 }
 
