@@ -16,8 +16,10 @@ const ITEMS: usize = 16 << 10;
 const BYTES: usize = 48 << 10;
 /// How many short ones are encoded at once.
 const GROUP: usize = 512;
-/// How many chunks for each worker an iterator is ahead of its results.
+/// How many chunks for each worker an iterator is ahead of its results; of short ones that take less than their trip, as
+/// many as that takes, and at most so many.
 const AHEAD: u64 = 3;
+const FAR_AHEAD: u64 = 64;
 /// What is a quick input: it may be asked while results are there.
 const QUICK: Duration = Duration::from_micros(200);
 /// What is long enough not to be copied.
@@ -36,8 +38,9 @@ pub(crate) struct Feed<I: Iterator> {
     encoder: Encoder,
     /// Items handed in so far, which is the next one's place.
     pub(crate) handed_in: u64,
-    /// Items that are with the pool in each chunk on the average.
+    /// Items in the chunk that was handed in last, and its bytes.
     size: u64,
+    len: usize,
     /// The input is at its end; nothing more is taken of it.
     is_over: bool,
     pub(crate) is_closed: bool,
@@ -72,6 +75,7 @@ impl<I: Iterator<Item: Message>> Feed<I> {
             encoder: Encoder::default(),
             handed_in: 0,
             size: 1,
+            len: 0,
             is_over: false,
             is_closed: false,
             is_quick: true,
@@ -140,7 +144,7 @@ impl<I: Iterator<Item: Message>> Feed<I> {
             }
         }
         if !ends.is_empty() {
-            self.size = ends.len() as u64;
+            (self.size, self.len) = (ends.len() as u64, self.encoder.bytes().len());
         }
         self.send(first, ends, Vec::new());
         self.is_quick = since.elapsed() < QUICK;
@@ -172,10 +176,17 @@ impl<I: Iterator<Item: Message>> Feed<I> {
         self.send(self.handed_in - 1, vec![len], fds);
     }
 
+    /// How many chunks for each worker may be on their way.
+    fn ahead(&self) -> u64 {
+        let Some(pace) = self.arrivals.pace().filter(|_| self.len < LONG) else { return AHEAD };
+        let (least, _) = self.core.size.trip();
+        (least / pace.saturating_mul(self.size).max(1)).clamp(AHEAD, FAR_AHEAD)
+    }
+
     fn has_room(&self, arrived: u64, given: u64) -> bool {
         let out = self.handed_in - arrived.min(self.handed_in);
         let kept = self.handed_in - given.min(self.handed_in);
-        let most = AHEAD * self.core.size.workers() as u64 * self.size.max(1);
+        let most = self.ahead() * self.core.size.workers() as u64 * self.size.max(1);
         // What came and was not taken is bounded, too: one early result behind a late one must not pile up others.
         out < most && kept < 4 * most.max(32 * self.core.size.workers() as u64)
     }

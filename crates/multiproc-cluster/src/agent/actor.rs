@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// How long tasks may take of which one more is taken for each worker than it can run.
 pub(super) const SHORT: Duration = Duration::from_millis(100);
-/// How long they may take from their arrival to their answer of which a worker gets as many as callers give it.
+/// How long they may take of which a worker gets as many as callers give it.
 pub(super) const QUICK: Duration = Duration::from_millis(2);
 
 /// A task that was taken.
@@ -36,6 +36,8 @@ pub(super) struct Held {
     pub(super) handed: Option<Handed>,
     pub(super) count: u32,
     pub(super) told: u32,
+    /// How long what was told of has run.
+    pub(super) ran: Duration,
     pub(super) since: Instant,
     pub(super) is_returning: Arc<AtomicBool>,
 }
@@ -45,7 +47,7 @@ pub(super) struct Handed {
     pub(super) hand: Hand,
     pub(super) since: Instant,
     /// How long it may wait here before it is offered to others. To give it away costs what it cost to get it: who waits
-    /// for so long first pays at most twice, and what has just come is not sent to and fro between those who are free.
+    /// for so long first pays at most twice, and what has just come is not sent back and forth between those who are free.
     pub(super) patience: Duration,
     /// When it is to be looked at next whether something of it has not begun.
     pub(super) look_at: Instant,

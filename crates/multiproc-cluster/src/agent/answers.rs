@@ -8,6 +8,7 @@ use crate::link::Link;
 use crate::seal::Sort;
 use crate::wire::{Answer, Body, Ended, Id, Part, ToCaller};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// How many bytes of answers travel together.
@@ -62,8 +63,11 @@ impl Actor {
             let key = (id, *number);
             let Some(held) = self.held.get_mut(&key) else { continue };
             held.told += part.range().len() as u32;
+            if let Part::Results { nanos, .. } = part {
+                held.ran += Duration::from_nanos(*nanos);
+            }
             if held.count > 0 && held.told >= held.count {
-                let took = held.since.elapsed();
+                let took = if held.ran.is_zero() { held.since.elapsed() } else { held.ran };
                 // Slower counts at once, faster in a few steps.
                 self.pace =
                     Some(self.pace.map_or(took, |pace| if took > pace { took } else { (pace + took) / 2 }));

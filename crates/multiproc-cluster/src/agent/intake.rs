@@ -2,7 +2,7 @@
 
 use super::actor::{Actor, Claim, Handed, Held, Note, PATIENCE, QUICK, SHORT};
 use super::teller::{Key, Teller};
-use crate::caller::DEEP;
+use crate::caller::depth;
 use crate::seal::Sort;
 use crate::wire::{Body, Elements, Id, Part, Task, ToCaller};
 use async_nats::{Message, StatusCode, Subscriber};
@@ -67,13 +67,14 @@ impl Actor {
             return;
         }
         let depth = match self.pace {
-            Some(pace) if pace < QUICK => DEEP,
+            Some(pace) if pace < QUICK => depth(QUICK, pace),
             Some(pace) if pace < SHORT => 2,
             _ => 1,
         };
         let room = self.crews.workers * depth;
         let free = room.saturating_sub(self.held.len() + self.claims.len() + self.pulls.outstanding());
-        if free == 0 {
+        // Many are asked for together: none yet, while enough of those that were asked for may still come.
+        if free == 0 || (free < room / 4 && self.pulls.outstanding() > 0) {
             return;
         }
         let lasts = self.link.settings.lease.max(Duration::from_secs(1));
@@ -191,6 +192,7 @@ impl Actor {
             handed: None,
             count: 0,
             told: 0,
+            ran: Duration::ZERO,
             since: Instant::now(),
             is_returning: Arc::new(AtomicBool::new(false)),
         };

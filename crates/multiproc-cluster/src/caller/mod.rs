@@ -24,8 +24,15 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// How long something may take of which a worker gets a second one before it is done.
 const SHORT: Duration = Duration::from_millis(100);
-/// How many envelopes each worker gets that take less than their way.
-pub(crate) const DEEP: usize = 16;
+/// How many envelopes each worker gets that take less than their way, at least and at most.
+const DEEP: usize = 16;
+const DEEPEST: usize = 256;
+
+/// How many envelopes that take so long are so much work; never few, or each has a way of its own.
+pub(crate) fn depth(work: Duration, each: Duration) -> usize {
+    let many = work.as_nanos() / each.as_nanos().max(1);
+    usize::try_from(many).unwrap_or(DEEPEST).clamp(DEEP, DEEPEST)
+}
 /// How long the other side may take to hear that a caller leaves.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -146,7 +153,7 @@ impl Backend for Distant {
         let seen = self.shared.seen.lock();
         let depth = match expected {
             // What takes less than its way goes without a pause.
-            Some(expected) if expected < seen.way() => DEEP,
+            Some(expected) if expected < seen.way() => depth(seen.way(), expected),
             Some(expected) if expected < SHORT => 2,
             _ => 1,
         };

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use worker::{Body, Life, Worker};
 
 /// How long something may take behind which another envelope is put.
-const SHORT: Duration = Duration::from_millis(5);
+const SHORT: Duration = Duration::from_millis(20);
 
 const SIGTERM: i32 = 15;
 
