@@ -15,7 +15,7 @@ use crate::{bench, ci, fuzz, sanitize, test};
 /// How much longer than it was told a part may take, and how long one that is told nothing may.
 const GRACE: Duration = Duration::from_secs(30 * 60);
 /// What continuous integration spends on kills at instructions, in minutes: every scenario, at some of them.
-const BOUNDED: f64 = 2.5;
+const BOUNDED: f64 = 1.5;
 /// What it spends on work that goes on, in seconds.
 const BOUNDED_SOAK: u64 = 20;
 /// The same where nobody says how long.

@@ -1,8 +1,8 @@
 //! Other targets, to see that nothing assumes this one.
 //!
-//! - aarch64 is built whole, and what needs no second process is run by an emulator.
-//! - Linux with musl is type-checked, but for the pool over several hosts.
-//! - Of other systems that is type-checked which a port begins with: see `crates/multiproc-core/src/sys/mod.rs`.
+//! - aarch64 is built whole, and what needs no second process is run by an emulator: the gate `targets`.
+//! - Linux with musl is type-checked, but for the pool over several hosts, and of other systems what a port begins with,
+//!   see `crates/multiproc-core/src/sys/mod.rs`: the gate `ports`.
 //!
 //! The standard libraries are rustup's where they are installed, else those of Debian's second compiler, which has the
 //! one of aarch64 and the source of the others. What there is neither for is skipped with a line.
@@ -58,22 +58,17 @@ const PORTS: &[Ports] = &[
     },
 ];
 
-/// Runs what this machine can; returns why it can do nothing, if so.
-pub(crate) fn check(workspace: &Workspace) -> Result<Option<String>> {
+/// Type-checks for the other systems; returns what is missing.
+pub(crate) fn ports(workspace: &Workspace) -> Result<Option<String>> {
     let mut lacks = Vec::new();
-    lacks.extend(arm(workspace)?);
     for ports in PORTS {
         lacks.extend(type_check(ports, workspace)?);
     }
-    if lacks.len() > PORTS.len() {
-        return Ok(Some(lacks.join("; ")));
-    }
-    lacks.iter().for_each(|lack| println!("skipped: {lack}"));
-    Ok(None)
+    Ok(if lacks.is_empty() { None } else { Some(lacks.join("; ")) })
 }
 
 /// Builds all for aarch64 and runs what an emulator can; returns what is missing.
-fn arm(workspace: &Workspace) -> Result<Option<String>> {
+pub(crate) fn arm(workspace: &Workspace) -> Result<Option<String>> {
     let is_own = is_installed(ARM);
     let can_build = is_own || (debian::admits("arm64") && debian::has(COMPILER));
     if !can_build {

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::cluster;
-use crate::shell::{Result, cargo, run, run_watched, succeeds};
+use crate::shell::{Result, cargo, run_watched, succeeds};
 
 /// Far above what a suite takes: a test that hangs is to end as a failure, not as a machine that is busy for ever.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -13,17 +13,19 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// builds all of it once more.
 pub(crate) const ALL: &[&str] = &["--workspace", "--all-features"];
 
-/// What is built for release: the crates, and those of the packages of tests that run as users build it.
+/// What is built for release, always together: the crates with code of their own, and what kills them at instructions.
 pub(crate) const RELEASED: &[&str] = &[
     "--release",
-    "--workspace",
     "--all-features",
-    "--exclude",
-    "multiproc-tests",
-    "--exclude",
-    "multiproc-cluster-tests",
-    "--exclude",
-    "xtask",
+    "--package=multiproc-core",
+    "--package=multiproc-shm",
+    "--package=multiproc-sync",
+    "--package=multiproc-pipe",
+    "--package=multiproc-queue",
+    "--package=multiproc-process",
+    "--package=multiproc-pool",
+    "--package=multiproc-manager",
+    "--package=multiproc-stress",
 ];
 
 /// Runs the command.
@@ -60,11 +62,7 @@ pub(crate) fn debug() -> Result<Vec<String>> {
 
 /// Runs the crates' own suites in release mode, where overflow, inlining and timing differ.
 pub(crate) fn release() -> Result<Vec<String>> {
-    // Some tests run them; a choice of targets leaves them out.
-    let mut examples = cargo(&["build", "--examples"]);
-    examples.args(RELEASED);
-    run(examples)?;
-    let mut args = vec!["test", "--no-fail-fast", "--lib", "--tests", "--examples"];
+    let mut args = vec!["test", "--no-fail-fast", "--lib", "--tests"];
     args.extend(RELEASED);
     Ok(suite(&args)?.iter().map(|summary| format!("release: {summary}")).collect())
 }

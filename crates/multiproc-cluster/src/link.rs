@@ -97,7 +97,7 @@ impl Link {
                 async_nats::ConnectErrorKind::Authentication
                     | async_nats::ConnectErrorKind::AuthorizationViolation
                     | async_nats::ConnectErrorKind::Tls
-            );
+            ) || why.contains("certificate");
             if is_denied { Kind::Denied { url, why } } else { Kind::Unreachable { url, why } }.because(error)
         })?;
         let most = client.server_info().max_payload;

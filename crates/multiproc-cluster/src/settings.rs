@@ -76,9 +76,12 @@ impl Settings {
         &self,
         peers: &BTreeMap<Id, P>,
         now: Instant,
-        heard: impl Fn(&P) -> Instant,
+        heard: impl Fn(&P) -> (Instant, Duration),
     ) -> Vec<Id> {
-        let is_silent = |peer: &P| now.saturating_duration_since(heard(peer)) > self.lease;
+        let is_silent = |peer: &P| {
+            let (heard, lease) = heard(peer);
+            now.saturating_duration_since(heard) > lease.max(self.lease)
+        };
         peers.iter().filter(|(_, peer)| is_silent(peer)).map(|(id, _)| *id).collect()
     }
 
@@ -223,9 +226,10 @@ macro_rules! setters {
                 self
             }
 
-            /// Sets how long one who is not heard of counts as there; the default is 5 s, and it is the same for all.
+            /// Sets how long one who is not heard of counts as there; the default is 5 s.
             ///
-            /// Beats come five times as often. A host that is lost is noticed after this.
+            /// Beats come five times as often, and each second at least. A host that is lost is noticed after this; of an
+            /// agent and a caller whose leases differ, the longer one counts.
             pub fn lease(mut self, lease: std::time::Duration) -> $what {
                 self.settings.lease = lease;
                 self

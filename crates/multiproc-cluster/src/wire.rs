@@ -9,7 +9,7 @@
 //! 3. The agent tells what became of elements ([`ToCaller::Answers`]), and keeps each answer until the caller has
 //!    received it. An answer that was lost is sent again when the caller calls the roll, a long result that the server
 //!    has lost is stored again when the caller asks for it ([`ToAgents::Missing`]).
-//! 4. Both beat. Who is not heard of for a lease is lost: a caller ends what a lost agent had, an agent what a lost caller
+//! 4. Both beat. Who is not heard of for a lease, the longer one of the two, is lost: a caller ends what a lost agent had, an agent what a lost caller
 //!    wanted.
 //! 5. After a break of its connection, when the stream is gone, or when a task lies there though an agent waits for one, a
 //!    caller takes its tasks out of the stream, calls the roll ([`ToAgents::Beat`] with a new `asks`), and puts into the
@@ -104,6 +104,8 @@ pub(crate) struct Hello {
     /// Each is greater than the one before.
     pub(crate) beat: u64,
     pub(crate) floor: u64,
+    /// How long it may be silent.
+    pub(crate) lease: Duration,
     pub(crate) state: Option<State>,
 }
 
@@ -142,6 +144,8 @@ pub(crate) enum ToCaller {
 pub(crate) struct About {
     pub(crate) host: String,
     pub(crate) process: u32,
+    /// How long it may be silent.
+    pub(crate) lease: Duration,
     pub(crate) restarts: u64,
     /// It takes no more.
     pub(crate) is_leaving: bool,

@@ -1,5 +1,5 @@
 use crate::helpers::{SOON, limit, manager, objects, waiting};
-use multiproc::{Connection, Manager, Process, Proxy, RemoteManager, pipe};
+use multiproc::{Connection, EventProxy, Manager, Process, Proxy, RemoteManager, pipe};
 use multiproc_core::sys::process::{kill_self, open_pidfd, send_signal};
 use multiproc_tests::{eventually, on_both, on_fork_server, proc};
 use std::thread;
@@ -55,6 +55,33 @@ fn what_the_dead_had_is_free() {
         drop(permits);
         assert!(child.wait().is_ok() && dies_there.wait().is_ok());
     });
+}
+
+#[test]
+fn a_lock_of_the_dead_is_free_when_what_they_asked_for_with_it_is_done() {
+    on_both(limit(60), |_| {
+        let manager = manager();
+        let (lock, steps) = (manager.lock().unwrap(), manager.create((), |()| 0u32).unwrap());
+        let done = manager.event().unwrap();
+        let child = Process::spawn((lock.clone(), steps.clone(), done.clone()), |(lock, steps, done)| {
+            let _guard = lock.lock().unwrap();
+            steps.call(done, slow_step).unwrap();
+        })
+        .unwrap();
+        eventually(SOON, "it takes its step", || manager.stats().unwrap().running == 1);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(lock.lock().unwrap().is_inherited());
+        assert!(done.is_set().unwrap());
+    });
+}
+
+/// Takes a while, in the server.
+fn slow_step(steps: &mut u32, done: EventProxy) {
+    *steps += 1;
+    // tidy: sleep because a call that takes long is what is tested
+    thread::sleep(Duration::from_millis(200));
+    done.set().unwrap();
 }
 
 #[test]

@@ -280,7 +280,9 @@ impl Actor {
             if is_connected {
                 self.beat_to_all().await;
             }
-            for id in self.link.settings.silent(&self.callers, now, |caller| caller.heard) {
+            for id in
+                self.link.settings.silent(&self.callers, now, |caller| (caller.heard, caller.hello.lease))
+            {
                 self.lose(id, true);
             }
         }

@@ -236,6 +236,7 @@ impl Actor {
         About {
             host: self.host.clone(),
             process: std::process::id(),
+            lease: self.link.settings.lease,
             restarts: self.crews.restarts(),
             is_leaving: self.is_leaving,
             wants: self.pulls.outstanding() as u32,
@@ -249,10 +250,13 @@ impl Actor {
         let held = self.held.keys().filter(|(caller, _)| *caller == id).map(|(_, number)| *number);
         let unreceived = caller.unreceived.values().flat_map(|sent| sent.numbers.iter().copied());
         let holds: BTreeSet<u64> = held.chain(unreceived).collect();
+        // Before there are workers with its state, those without are what it may count on.
+        let own = self.crews.of(caller.hello.state.as_ref());
+        let own = own.filter(|port| port.workers().iter().any(|worker| worker.is_ready));
         let message = ToCaller::Beat {
             agent: self.id,
             beat: self.beat,
-            about: self.about(self.crews.plain()),
+            about: self.about(own.or_else(|| self.crews.plain())),
             holds: holds.into_iter().collect(),
             answers: caller.answers,
         };

@@ -52,9 +52,14 @@ impl Crews {
         Ok(port)
     }
 
+    /// The pool whose workers have that state, if there is one.
+    pub(super) fn of(&self, state: Option<&State>) -> Option<&Port> {
+        self.crews.get(&key_of(state)).map(|crew| &crew.port)
+    }
+
     /// The pool of those who give no state.
     pub(super) fn plain(&self) -> Option<&Port> {
-        self.crews.get(&0).map(|crew| &crew.port)
+        self.of(None)
     }
 
     /// The pools of all.

@@ -162,7 +162,13 @@ impl Actor {
 
     pub(super) fn hello(&mut self) -> Hello {
         self.beat += 1;
-        Hello { caller: self.id, beat: self.beat, floor: self.ledger.floor(), state: self.state.clone() }
+        Hello {
+            caller: self.id,
+            beat: self.beat,
+            floor: self.ledger.floor(),
+            lease: self.link.settings.lease,
+            state: self.state.clone(),
+        }
     }
 
     /// Gives the pool what there is for it.
@@ -498,7 +504,7 @@ impl Actor {
         let asks = if self.roll.as_ref().is_some_and(|roll| !roll.is_asked()) { 0 } else { self.asks };
         let hello = self.hello();
         self.say(None, &ToAgents::Beat { hello, asks }).await;
-        for id in self.link.settings.silent(&self.agents, now, |agent| agent.heard) {
+        for id in self.link.settings.silent(&self.agents, now, |agent| (agent.heard, agent.about.lease)) {
             self.lose(id, now);
         }
         self.give_up_what_the_lost_may_have(now);

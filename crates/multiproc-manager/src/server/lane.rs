@@ -196,6 +196,7 @@ impl Lane {
         }
         server.counters.calls.fetch_add(1, Ordering::Relaxed);
         server.counters.bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
+        let Some(under_way) = self.session.begin() else { return };
         let Some(id) = request.object else {
             self.state.lock().counted = message.len();
             let fds = message.take_fds();
@@ -211,14 +212,21 @@ impl Lane {
         let number = server.number();
         {
             let mut state = self.state.lock();
+            if state.gone {
+                return;
+            }
             state.counted = message.len();
             state.call = Some((Arc::downgrade(&entry), number));
         }
         let deadline =
             request.timeout.and_then(|micros| Instant::now().checked_add(Duration::from_micros(micros)));
-        let origin = Origin::Lane(Arc::clone(self));
+        let origin = Origin::Lane(Arc::clone(self), under_way);
         let call = Call { number, remote: request.remote, message, origin, deadline };
         entry.submit(server, Job::Call(call));
+        if self.state.lock().gone {
+            // Whoever ended it may have come before the call.
+            entry.submit(server, Job::Cancel(number));
+        }
     }
 
     fn refuse(self: &Arc<Self>, server: &Server, answer: Answer) {

@@ -1,6 +1,7 @@
 //! Who made a call, and how it is answered.
 
 use super::lane::Lane;
+use super::session::UnderWay;
 use super::{Entry, Server, Session};
 use crate::operation::{Reason, Turn};
 use crate::wire::Answer;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 /// Who made a call.
 pub(crate) enum Origin {
     /// A client, on this lane.
-    Lane(Arc<Lane>),
+    Lane(Arc<Lane>, #[expect(dead_code, reason = "its end says that the call has ended")] UnderWay),
     /// Code in the server itself.
     Local(Arc<LocalCall>),
 }
@@ -52,14 +53,14 @@ impl LocalCall {
 impl Origin {
     pub(crate) fn session(&self) -> Option<Arc<Session>> {
         match self {
-            Origin::Lane(lane) => Some(Arc::clone(&lane.session)),
+            Origin::Lane(lane, _) => Some(Arc::clone(&lane.session)),
             Origin::Local(_) => None,
         }
     }
 
     pub(crate) fn turn(&self, reason: Reason) -> Turn {
         let client = match self {
-            Origin::Lane(lane) => lane.session.id,
+            Origin::Lane(lane, _) => lane.session.id,
             Origin::Local(_) => 0,
         };
         Turn { client, reason, holds: false }
@@ -67,7 +68,7 @@ impl Origin {
 
     pub(crate) fn reply(&self, server: &Server, answer: Answer, encoded: Encoded, granted: Vec<Arc<Entry>>) {
         match self {
-            Origin::Lane(lane) => lane.answer(server, answer, encoded, granted),
+            Origin::Lane(lane, _) => lane.answer(server, answer, encoded, granted),
             Origin::Local(call) => {
                 *call.answer.lock() = Some(LocalAnswer { answer, encoded, granted });
                 call.answered.notify_one();

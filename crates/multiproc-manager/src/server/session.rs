@@ -32,7 +32,32 @@ struct Holdings {
     /// Objects of which it holds something, such as a lock.
     held: HashMap<Id, Weak<Entry>>,
     lanes: HashMap<u64, Weak<Lane>>,
+    /// How many of its calls have been read and have not ended.
+    under_way: usize,
     ended: bool,
+}
+
+/// A call of a client, from when it was read to its end. What a client has is given back when it is gone and all of these
+/// are: what it had asked for with a lock in its hand is not done behind the back of who has the lock next.
+pub(crate) struct UnderWay(Arc<Session>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let held = {
+            let mut holdings = self.0.holdings.lock();
+            holdings.under_way -= 1;
+            if !holdings.ended || holdings.under_way > 0 {
+                return;
+            }
+            std::mem::take(&mut holdings.held)
+        };
+        let Some(server) = super::here() else { return };
+        for entry in held.into_values().filter_map(|entry| entry.upgrade()) {
+            entry.submit(server, Job::ClientGone(self.0.id));
+        }
+        // Last of all: who sees that it is gone finds free what it had.
+        server.sessions.lock().remove(&self.0.id);
+    }
 }
 
 impl Session {
@@ -129,6 +154,16 @@ impl Session {
         self.holdings.lock().lanes.remove(&token);
     }
 
+    /// Begins a call; `None` where the client is gone, and nobody is to have it any more.
+    pub(crate) fn begin(self: &Arc<Self>) -> Option<UnderWay> {
+        let mut holdings = self.holdings.lock();
+        if holdings.ended {
+            return None;
+        }
+        holdings.under_way += 1;
+        Some(UnderWay(Arc::clone(self)))
+    }
+
     /// Counts references that the client gets; gives their numbers, none where it is gone.
     pub(crate) fn grant(&self, granted: &[Arc<Entry>]) -> Vec<Id> {
         if granted.is_empty() {
@@ -197,24 +232,22 @@ impl Session {
 
     /// The client is gone, or is turned out: takes back all that it has.
     pub(crate) fn end(self: &Arc<Self>, server: &Server) {
-        let holdings = {
+        let (lanes, objects, end) = {
             let mut holdings = self.holdings.lock();
-            if holdings.ended {
+            if std::mem::replace(&mut holdings.ended, true) {
                 return;
             }
-            std::mem::replace(&mut *holdings, Holdings { ended: true, ..Holdings::default() })
+            holdings.under_way += 1;
+            let lanes = std::mem::take(&mut holdings.lanes);
+            (lanes, std::mem::take(&mut holdings.objects), UnderWay(Arc::clone(self)))
         };
         server.remove_source(self.token, &self.fd);
         // First what it waits for, then what it has.
-        for lane in holdings.lanes.into_values().filter_map(|lane| lane.upgrade()) {
+        for lane in lanes.into_values().filter_map(|lane| lane.upgrade()) {
             lane.end(server);
         }
-        for entry in holdings.held.into_values().filter_map(|entry| entry.upgrade()) {
-            entry.submit(server, Job::ClientGone(self.id));
-        }
-        drop(holdings.objects);
-        // Last of all: who sees that it is gone finds free what it had.
-        server.sessions.lock().remove(&self.id);
+        drop(objects);
+        drop(end);
     }
 }
 

@@ -45,6 +45,32 @@ fn long_arguments_and_results_leave_nothing_behind() {
 }
 
 #[test]
+fn stats_tell_of_the_workers_that_have_the_pools_state() {
+    with_workers(|| {
+        let Some((server, agents)) = hosts(1) else { return };
+        let pool = pool_at(&server.url()).init(5u32, |start| start).build().unwrap();
+        assert_eq!(pool.map_with(0..10u32, |start: &mut u32, n| *start + n).unwrap().len(), 10);
+        let done = || pool.stats().workers.iter().map(|worker| worker.done).sum::<u64>();
+        eventually(Duration::from_secs(10), "its workers have done ten", || done() == 10);
+        drop((pool, agents));
+    });
+}
+
+#[test]
+fn leases_may_differ() {
+    with_workers(|| {
+        let Some(server) = Server::start() else { return };
+        // The agent beats once a second, the caller five times in 300 ms.
+        let agent = Agent::start_with(&server.url(), 1, Storage::Memory, Duration::from_secs(20));
+        let short = builder_at(&server.url()).lease(Duration::from_millis(300)).connect().unwrap();
+        let pool = Pool::builder().backend(short).build().unwrap();
+        wait_for_agents(&pool, 1);
+        assert_eq!(pool.apply(Duration::from_secs(3), spin), Ok(()));
+        drop((pool, agent));
+    });
+}
+
+#[test]
 fn handles_are_refused_when_they_are_submitted() {
     with_workers(|| {
         let Some(server) = Server::start() else { return };
