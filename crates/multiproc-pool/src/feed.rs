@@ -16,8 +16,8 @@ const ITEMS: usize = 16 << 10;
 const BYTES: usize = 48 << 10;
 /// How many short ones are encoded at once.
 const GROUP: usize = 512;
-/// How many chunks for each worker an iterator is ahead of its results; of short ones that take less than their trip, as
-/// many as that takes, and at most so many.
+/// How many chunks for each worker an iterator is ahead of its results. Where their size was chosen and they take less than
+/// their trip, as many as that takes, and at most so many.
 const AHEAD: u64 = 3;
 const FAR_AHEAD: u64 = 64;
 /// What is a quick input: it may be asked while results are there.
@@ -178,7 +178,8 @@ impl<I: Iterator<Item: Message>> Feed<I> {
 
     /// How many chunks for each worker may be on their way.
     fn ahead(&self) -> u64 {
-        let Some(pace) = self.arrivals.pace().filter(|_| self.len < LONG) else { return AHEAD };
+        let is_chosen = self.options.as_ref().is_some_and(|options| options.chunk_size.is_some());
+        let Some(pace) = self.arrivals.pace().filter(|_| is_chosen && self.len < LONG) else { return AHEAD };
         let (least, _) = self.core.size.trip();
         (least / pace.saturating_mul(self.size).max(1)).clamp(AHEAD, FAR_AHEAD)
     }

@@ -252,7 +252,11 @@ impl Actor {
             return;
         };
         match place {
-            Some(place) if !text.contains("\"error\"") => entry.place = Some(place),
+            Some(place) if !text.contains("\"error\"") => {
+                entry.place = Some(place);
+                // An agent is as far from the server as we are, for all that is known.
+                self.shared.seen.lock().learn(entry.since.elapsed() * 2);
+            }
             _ => {
                 tracing::info!(target: "multiproc::cluster", number, %text, "the stream of tasks is gone or full");
                 self.call_roll();
@@ -373,9 +377,6 @@ impl Actor {
             }
             ToCaller::Took { agent, numbers } => {
                 self.meet(agent);
-                if let Some(entry) = numbers.last().and_then(|number| self.ledger.get(*number)) {
-                    self.shared.seen.lock().learn(entry.since.elapsed());
-                }
                 for number in numbers {
                     match self.ledger.get(number) {
                         Some(entry) if entry.holder.is_none_or(|holder| holder == agent) => {

@@ -28,6 +28,9 @@ const SHORT: Duration = Duration::from_millis(100);
 const DEEP: usize = 16;
 const DEEPEST: usize = 256;
 
+/// How many bytes of arguments each worker gets ahead.
+const BYTES: usize = 32 << 20;
+
 /// How many envelopes that take so long are so much work; never few, or each has a way of its own.
 pub(crate) fn depth(work: Duration, each: Duration) -> usize {
     let many = work.as_nanos() / each.as_nanos().max(1);
@@ -63,9 +66,11 @@ impl Seen {
         self.trip.unwrap_or(Duration::from_micros(500))
     }
 
-    /// Learns from a message that took so long. It may have waited for its turn: the quick ones tell of the way.
+    /// Learns from a message that took so long. It may have waited for its turn: the quick ones tell of the way, the slow
+    /// ones when there are many.
     fn learn(&mut self, took: Duration) {
-        self.trip = Some(self.trip.map_or(took, |trip| took.min(trip + trip / 64)));
+        let before = self.way();
+        self.trip = Some(took.min(before + before / 16));
     }
 }
 
@@ -83,8 +88,9 @@ pub(crate) struct Distant {
     room: Arc<Room>,
     shared: Arc<Shared>,
     commands: UnboundedSender<Command>,
-    /// Elements of each envelope of which nothing was told.
-    left: HashMap<EnvelopeId, u32>,
+    /// Elements of each envelope of which nothing was told, and its bytes; and those of all.
+    left: HashMap<EnvelopeId, (u32, usize)>,
+    bytes: usize,
     /// What tells the state of workers from that of other callers.
     init: u64,
     /// Somebody was asked to end this, and when.
@@ -122,7 +128,7 @@ impl Distant {
         let (own, has_state) = (Arc::clone(&shared), state.is_some());
         room.begin(move |link| Actor::run(link, id, state, own, inbox));
         let init = if has_state { 1 } else { 0 };
-        Ok(Distant { room, shared, commands, left: HashMap::new(), init, leaving: None })
+        Ok(Distant { room, shared, commands, left: HashMap::new(), bytes: 0, init, leaving: None })
     }
 
     fn send(&self, command: Command) {
@@ -131,11 +137,11 @@ impl Distant {
     }
 
     fn count(&mut self, id: EnvelopeId, told: u32) {
-        if let Some(left) = self.left.get_mut(&id) {
-            *left = left.saturating_sub(told);
-            if *left == 0 {
-                self.left.remove(&id);
-            }
+        let Some((left, bytes)) = self.left.get_mut(&id) else { return };
+        *left = left.saturating_sub(told);
+        if *left == 0 {
+            self.bytes -= *bytes;
+            self.left.remove(&id);
         }
     }
 }
@@ -151,14 +157,16 @@ impl Backend for Distant {
 
     fn credit(&self, expected: Option<Duration>) -> usize {
         let seen = self.shared.seen.lock();
+        let ready = |about: &About| about.workers.iter().filter(|worker| worker.is_ready).count();
+        let workers: usize = seen.agents.iter().filter(|about| !about.is_leaving).map(ready).sum();
         let depth = match expected {
+            // The server has to keep what nobody has taken.
+            Some(_) if self.bytes > workers * BYTES => 1,
             // What takes less than its way goes without a pause.
             Some(expected) if expected < seen.way() => depth(seen.way(), expected),
             Some(expected) if expected < SHORT => 2,
             _ => 1,
         };
-        let ready = |about: &About| about.workers.iter().filter(|worker| worker.is_ready).count();
-        let workers: usize = seen.agents.iter().filter(|about| !about.is_leaving).map(ready).sum();
         (workers * depth).saturating_sub(self.left.len())
     }
 
@@ -190,8 +198,10 @@ impl Backend for Distant {
             init: self.init,
         };
         let body = codec::encode(&elements).map_err(|error| Refusal::NotSent(error.to_string()))?.bytes;
+        let len = body.len();
         self.send(Command::Submit { number: envelope.id.0, count: envelope.count, body });
-        self.left.insert(envelope.id, envelope.count);
+        self.left.insert(envelope.id, (envelope.count, len));
+        self.bytes += len;
         Ok(())
     }
 
