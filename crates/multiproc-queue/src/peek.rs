@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 /// How often it is looked again where an end has gone on to another chunk meanwhile.
-const LOOKS: usize = 4;
+const LOOKS: usize = 16;
 
 /// Who sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -155,10 +155,11 @@ mod copy {
             })
         }
 
-        /// Tells whether both ends are in the same chunks as in another sight.
-        pub(crate) fn is_near(&self, other: &Sight) -> bool {
-            let chunk = |seat: &Seat| Position::unpack(seat.at).chunk;
-            chunk(&self.tail) == chunk(&other.tail) && chunk(&self.head) == chunk(&other.head)
+        /// Tells whether both ends are in the same chunks as in the sight before, and in the same turn of them: the turn,
+        /// which is read after the place and only ever grows, was that of the place.
+        pub(crate) fn is_near(&self, before: &Sight) -> bool {
+            let chunk = |seat: &Seat| (Position::unpack(seat.at).chunk, seat.turn);
+            chunk(&self.tail) == chunk(&before.tail) && chunk(&self.head) == chunk(&before.head)
         }
     }
 
