@@ -24,6 +24,8 @@ pub enum Sleeper {
 
 /// Looks at the queue in a file whose header says that it is an arena; nothing if there is none in it.
 ///
+/// While others are at it, an end may be told to be a few messages further than it is.
+///
 /// # Errors
 ///
 /// The system's.
@@ -93,8 +95,10 @@ mod tests {
             while before.taken < 200_000 {
                 let now = look(file).unwrap().unwrap();
                 assert!(now.len <= 64 && now.bytes <= 64 * 24, "{now}");
-                assert!(now.put.wrapping_sub(before.put) < 1 << 31, "{before} then {now}");
-                assert!(now.bytes_taken >= before.bytes_taken, "{before} then {now}");
+                // Of a change that was being prepared a copy may tell already: what follows may be a little less.
+                let ahead = now.put.wrapping_sub(before.put).wrapping_add(64);
+                assert!(ahead < 1 << 31, "{before} then {now}");
+                assert!(now.bytes_taken + 64 * 24 >= before.bytes_taken, "{before} then {now}");
                 before = now;
             }
         });
