@@ -92,7 +92,7 @@ impl Effort {
     pub(crate) fn operations(self, full: u64) -> u64 {
         match self {
             Effort::Full => full,
-            Effort::Quick => full.div_ceil(4),
+            Effort::Quick => full.div_ceil(5),
             Effort::Smoke => full.div_ceil(50),
         }
     }
