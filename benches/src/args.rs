@@ -9,7 +9,7 @@ const REPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/report");
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 pub(crate) struct Args {
-    /// A quarter of the operations in each round at most, and fewer where they take long: within three minutes.
+    /// A fifth of the operations in each round at most, and fewer where they take long: within three minutes.
     #[arg(long)]
     quick: bool,
     /// Only enough to see that everything works; the figures mean nothing.
