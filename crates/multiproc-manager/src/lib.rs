@@ -71,7 +71,8 @@
 //! # What happens when a process dies here
 //!
 //! - *A client*: within a moment its references are gone, its locks free and its permits back; what it waited for it does
-//!   not get. A call of its that runs goes to its end.
+//!   not get. A call of its that runs goes to its end, and its locks are free after that: nothing that it asked for with
+//!   a lock in its hand happens behind the back of the next owner.
 //! - *The server*: every call errors at once. [`CallError::may_have_run`] tells whether the call may have been made. All
 //!   state is lost; a new manager begins anew.
 //! - *The process that has started the server*: the server dies with it, whatever it dies of.
