@@ -213,7 +213,8 @@ impl Lane {
         {
             let mut state = self.state.lock();
             if state.gone {
-                return;
+                drop(state);
+                return self.session.discount_bytes(message.len());
             }
             state.counted = message.len();
             state.call = Some((Arc::downgrade(&entry), number));
