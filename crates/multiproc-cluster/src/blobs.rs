@@ -59,7 +59,7 @@ impl Link {
                 if failed > 0 {
                     // The stream is not there yet, or has gone with its server.
                     self.prepare_pieces().await?;
-                    self.purge_pieces(name).await;
+                    self.discard(name).await;
                 }
                 self.put(name, sealed).await
             })
@@ -67,7 +67,7 @@ impl Link {
         match places {
             Ok(places) => Ok(Stored { name: name.to_owned(), places }),
             Err(error) => {
-                self.purge_pieces(name).await;
+                self.discard(name).await;
                 Err(error)
             }
         }
@@ -128,17 +128,13 @@ impl Link {
         opened.ok_or_else(|| missing("it does not bear the pool's seal"))
     }
 
-    /// Removes something from the stream of pieces.
-    pub(crate) async fn discard(&self, name: &str) {
-        self.purge_pieces(name).await;
-    }
-
     /// Removes all that is of a caller from there.
     pub(crate) async fn discard_all(&self, caller: &str) {
-        self.purge_pieces(&format!("{caller}.*")).await;
+        self.discard(&format!("{caller}.*")).await;
     }
 
-    async fn purge_pieces(&self, name: &str) {
+    /// Removes something from the stream of pieces.
+    pub(crate) async fn discard(&self, name: &str) {
         let request = format!("{{\"filter\":\"{}\"}}", self.names.piece(name));
         // What stays for want of a server goes with its age.
         let _ = self.client.request(Names::purge(&self.names.pieces), request.into()).await;

@@ -1,5 +1,5 @@
 use crate::{
-    Flag, block, count, each, each_builder, each_that_kills, flag, raise, spin, wait_for, with_workers,
+    AHEAD, Flag, block, count, each, each_builder, each_that_kills, flag, raise, spin, wait_for, with_workers,
 };
 use multiproc::{TaskError, TaskOptions, is_stopping};
 use multiproc_tests::Bytes;
@@ -78,8 +78,7 @@ fn endless_inputs_are_pulled_a_bounded_number_ahead() {
                 n
             });
             assert!(slow.take(50).map(Result::unwrap).eq(0..50));
-            // Four times what may be under way: three chunks for each worker, of 50 ms at most.
-            assert!(pulled.get() <= 50 + 1_200, "{} items were pulled", pulled.get());
+            assert!(pulled.get() <= 50 + AHEAD, "{} items were pulled", pulled.get());
             pulled.set(0);
             assert_eq!(pool.imap_unordered(endless(), |n| n).take(50).filter(Result::is_ok).count(), 50);
             assert!(pulled.get() <= 500_000, "{} items were pulled", pulled.get());

@@ -36,6 +36,9 @@ fn with_workers(body: impl Fn()) {
     on_fork_server(Limit(Duration::from_secs(120)), body);
 }
 
+/// How many items of 1 ms two workers' input may be ahead of its results.
+const AHEAD: u64 = 64;
+
 /// Runs a body on each backend that there is.
 fn each(workers: usize, body: impl Fn(Pool)) {
     body(Pool::new(workers).unwrap());

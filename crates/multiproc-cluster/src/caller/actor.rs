@@ -24,6 +24,7 @@ const MANY: usize = 64;
 const FETCHES: u32 = 8;
 /// How long the server may take to say that it has stored a task.
 const STORED: Duration = Duration::from_secs(3);
+
 /// What the pool wants.
 #[derive(Debug)]
 pub(super) enum Command {

@@ -27,17 +27,17 @@ const SHORT: Duration = Duration::from_millis(100);
 /// How many envelopes each worker gets that take less than their way, at least and at most.
 const DEEP: usize = 16;
 const DEEPEST: usize = 256;
-
 /// How many bytes of arguments each worker gets ahead.
 const BYTES: usize = 32 << 20;
+
+/// How long the other side may take to hear that a caller leaves.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many envelopes that take so long are so much work; never few, or each has a way of its own.
 pub(crate) fn depth(work: Duration, each: Duration) -> usize {
     let many = work.as_nanos() / each.as_nanos().max(1);
     usize::try_from(many).unwrap_or(DEEPEST).clamp(DEEP, DEEPEST)
 }
-/// How long the other side may take to hear that a caller leaves.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What can be done by whoever runs tasks elsewhere.
 pub(crate) const CAPS: Caps = Caps {

@@ -32,6 +32,10 @@ mod strangers;
 /// Hosts with networks of their own, and cables that are pulled.
 mod network;
 
+/// How many items of 1 ms two workers' input may be ahead of its results: four times what may be under way, which is
+/// three chunks for each of them, of 50 ms at most.
+const AHEAD: u64 = 1_200;
+
 thread_local! {
     /// Where the flags of a test are.
     static FOLDER: TempDir = tempfile::tempdir().unwrap();
