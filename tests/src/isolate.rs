@@ -2,6 +2,7 @@
 
 use crate::guard;
 use crate::proc::{self, eventually};
+use crate::report;
 use multiproc_core::Deadline;
 use multiproc_core::sys::fd::{Interest, poll_one};
 use multiproc_core::sys::process::{open_pidfd, send_signal};
@@ -153,17 +154,17 @@ fn watch(name: &str, Limit(limit): Limit, method: Option<&str>) {
         kill(&marker);
         let _ = child.kill();
         let _ = child.wait();
-        panic!("{what} hangs after {limit:?}:\n{hanging}\n{}", text(output));
+        panic!("{what} hangs after {limit:?}:\n{hanging}\n{}", end_of(&text(output)));
     }
     let status = child.wait().unwrap();
     if !status.success() {
         kill(&marker);
-        panic!("{what} failed with {status}:\n{}", text(output));
+        panic!("{what} failed with {status}:\n{}", end_of(&text(output)));
     }
-    let said = text(output);
+    let whole = text(output);
+    report::pass_on(&whole);
+    let said = end_of(&whole);
     assert!(said.contains("1 passed"), "{what}: no such test ran:\n{said}");
-    // For whoever asks for them, by `--nocapture`.
-    said.lines().filter_map(|line| line.split_once("figures: ")).for_each(|(_, line)| eprintln!("{line}"));
     let left = Instant::now() + SETTLE;
     while !proc::marked(&marker).is_empty() {
         if Instant::now() > left {
@@ -186,8 +187,11 @@ fn text(mut output: File) -> String {
     let mut bytes = Vec::new();
     output.rewind().unwrap();
     output.read_to_end(&mut bytes).unwrap();
-    let text = String::from_utf8_lossy(&bytes);
-    // The end tells most.
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The last lines, which tell most.
+fn end_of(text: &str) -> String {
     let skipped = text.lines().count().saturating_sub(200);
     text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
 }

@@ -10,6 +10,7 @@
     clippy::unwrap_used,
     clippy::missing_panics_doc,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a helper that fails must fail its test, and says how"
 )]
 
@@ -18,9 +19,11 @@ mod guard;
 mod isolate;
 pub mod proc;
 pub mod raw;
+mod report;
 
 pub use bytes::Bytes;
 pub use isolate::{
     Limit, isolated, isolated_for, isolated_in_role, on_both, on_both_fresh, on_fork_server, role_command,
 };
 pub use proc::eventually;
+pub use report::skip;

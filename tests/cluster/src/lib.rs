@@ -5,7 +5,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
-    clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a helper that fails must fail its test, and says how"
 )]
 

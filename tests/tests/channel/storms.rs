@@ -5,6 +5,8 @@ use multiproc_tests::Bytes;
 use std::thread;
 use std::time::{Duration, Instant};
 
+const ROUNDS: u64 = 60;
+
 /// Sizes that stay in a chunk, fill it, and need many.
 fn message(number: u32) -> (u32, Bytes) {
     (number, Bytes::patterned([0, 50, 5_000, 200_000][number as usize % 4]))
@@ -35,7 +37,7 @@ fn killed_during<R: Send>(child: &Process<()>, round: u64, f: impl FnOnce() -> R
 fn a_sender_killed_anywhere_leaves_whole_messages_and_then_the_end() {
     with_children(|| {
         let mut whole = 0;
-        for round in 0..60 {
+        for round in 0..ROUNDS {
             let (sender, receiver) = channel(3).unwrap();
             let (single, only) = spsc(3).unwrap();
             let child = Process::builder().daemon(true).spawn(
@@ -68,6 +70,7 @@ fn a_sender_killed_anywhere_leaves_whole_messages_and_then_the_end() {
             assert!(ends.1.is_some_and(|end| end.is_disconnected()));
             assert_eq!(child.wait().unwrap().signal(), Some(9));
         }
+        println!("figures: {ROUNDS} kills in senders of channels, {whole} messages came whole");
         assert!(whole > 0, "no message came: the test tests nothing");
     });
 }
@@ -75,7 +78,7 @@ fn a_sender_killed_anywhere_leaves_whole_messages_and_then_the_end() {
 #[test]
 fn a_receiver_killed_anywhere_is_an_error_for_the_sender() {
     with_children(|| {
-        for round in 0..60 {
+        for round in 0..ROUNDS {
             let (sender, receiver) = channel(3).unwrap();
             let child =
                 Process::builder().daemon(true).spawn(receiver, |receiver: Receiver<(u32, Bytes)>| {
@@ -122,6 +125,7 @@ fn a_receiver_killed_anywhere_is_an_error_for_the_sender() {
             assert!(error.is_disconnected(), "{error}");
             assert_eq!(child.wait().unwrap().signal(), Some(9));
         }
+        println!("figures: {} kills in receivers of channels", 2 * ROUNDS);
     });
 }
 
@@ -153,6 +157,7 @@ fn those_who_are_left_get_the_rest() {
             }
             sender.send(number).unwrap();
         }
+        println!("figures: {} kills in receivers of one channel", victims.len());
         // All victims are dead but for what `kill` leaves to the kernel.
         for victim in victims {
             victim.kill().unwrap();

@@ -1,6 +1,6 @@
-use crate::{behind, skipped};
+use crate::behind;
 use multiproc::{Mutex, Pool, Process, Queue, Shared, TaskError, pipe};
-use multiproc_tests::{Limit, isolated, isolated_for, isolated_in_role, raw};
+use multiproc_tests::{Limit, isolated, isolated_for, isolated_in_role, raw, skip};
 use std::fs;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -78,10 +78,10 @@ fn the_file_system_is_full() {
 
 /// Looks at what a role did in a namespace of its own, if there can be one.
 pub(crate) fn in_another_world(output: std::io::Result<std::process::Output>, what: &str) {
-    let Ok(output) = output else { return skipped("there is no program `unshare`") };
+    let Ok(output) = output else { return skip(what, "there is no program `unshare`") };
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(77) || text.contains("unshare failed") || text.contains("unshare: ") {
-        return skipped(&format!("{what} cannot be made here: {}", text.trim()));
+        return skip(what, format_args!("it cannot be made here: {text}"));
     }
     assert!(output.status.success(), "{}: {text}", output.status);
     assert!(text.contains("reached the end"), "{text}");
@@ -135,7 +135,7 @@ fn take_too_much(group: String) -> u64 {
 fn the_memory_of_a_control_group_is_used_up() {
     isolated_for(Limit(Duration::from_secs(120)), || {
         let Some(group) = Group::small() else {
-            return skipped("no control group with a limit of memory can be made here");
+            return skip("the memory of a control group", "none with a limit can be made here");
         };
         let path = group.0.to_str().unwrap().to_owned();
         let pool = Pool::new(2).unwrap();

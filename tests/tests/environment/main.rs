@@ -1,11 +1,7 @@
 //! What the machine does to a program: nothing is left to be had, signals come all the time, the world is a small one.
 //!
 //! What a machine cannot do here is skipped with a line, which `--nocapture` shows.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "helpers of tests may panic as tests do, and tell"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 /// A wall clock that jumps, and clocks of another world.
 mod clocks;
@@ -33,9 +29,4 @@ fn behind(program: &[&str]) -> Command {
     command.envs(role.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.stdin(std::process::Stdio::null());
     command
-}
-
-/// Says that this machine cannot do it.
-fn skipped(why: &str) {
-    eprintln!("figures: skipped: {why}");
 }

@@ -96,7 +96,8 @@ fn of_a_sender() {
             assert_eq!(child.wait().unwrap().signal(), Some(9));
         }
         println!(
-            "figures: {torn} of {kills} ends were torn, after {whole} messages; told within {slowest:?}"
+            "figures: {kills} kills in senders of large messages, {torn} ends were torn, {whole} messages were whole; \
+             told within {slowest:?}"
         );
         assert!(torn > kills as u32 / 10, "few kills hit a message: the test tests little");
         assert!(slowest < SOON, "{slowest:?}");
@@ -137,7 +138,7 @@ fn of_a_receiver() {
             });
             assert_eq!(child.wait().unwrap().signal(), Some(9));
         }
-        println!("figures: {kills} receivers were killed; told within {slowest:?}");
+        println!("figures: {kills} kills in receivers of large messages; told within {slowest:?}");
         assert!(slowest < SOON, "{slowest:?}");
     });
 }

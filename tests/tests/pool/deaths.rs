@@ -157,7 +157,8 @@ fn a_death_is_told_and_repaired_at_once() {
     with_workers(|| {
         let pool = Pool::new(2).unwrap();
         let (mut told, mut repaired) = (Duration::MAX, Duration::MAX);
-        for _ in 0..10 {
+        const KILLS: u32 = 10;
+        for _ in 0..KILLS {
             wait_for_workers(&pool, 2);
             let begun = flag();
             let task = pool.apply_async(begun.clone(), |begun| -> u32 {
@@ -175,7 +176,7 @@ fn a_death_is_told_and_repaired_at_once() {
             wait_for_workers(&pool, 2);
             repaired = repaired.min(begin.elapsed());
         }
-        println!("figures: a death is told after {told:?} and repaired after {repaired:?}");
+        println!("figures: {KILLS} kills in tasks, told after {told:?} and repaired after {repaired:?}");
         assert!(told < Duration::from_millis(50), "{told:?}");
     });
 }

@@ -143,7 +143,7 @@ fn every_task_ends_once_whoever_is_killed() {
         assert_eq!((stats.queued, stats.under_way), (0, 0));
         let (done, failed) = (done.into_inner(), failed.into_inner());
         println!(
-            "figures: {kills} kills, {done} tasks done, {failed} failed, {} workers replaced, slowest operation {} ms",
+            "figures: {kills} kills in the storm of the pool, {done} tasks done, {failed} failed, {} workers replaced, slowest operation {} ms",
             stats.restarts,
             slowest.into_inner()
         );

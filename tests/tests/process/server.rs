@@ -2,9 +2,10 @@ use multiproc_core::sys::process::{open_pidfd, send_signal};
 use multiproc_pipe::{Fd, one_way};
 use multiproc_process::{Process, StartMethod};
 use multiproc_tests::proc::Newcomers;
-use multiproc_tests::{Limit, eventually, isolated, on_fork_server, proc, raw};
+use multiproc_tests::{Limit, eventually, isolated, on_fork_server, proc, raw, skip};
 use std::fs::File;
 use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,10 +19,19 @@ fn server() -> u32 {
     children[0].id
 }
 
+/// How many this test has killed.
+static KILLS: AtomicU32 = AtomicU32::new(0);
+
 fn kill(id: u32) {
     if let Ok(pidfd) = open_pidfd(id) {
         send_signal(pidfd, SIGKILL).unwrap();
+        // Relaxed: it is only counted.
+        KILLS.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+fn tell(when: &str) {
+    println!("figures: {} kills in fork servers, {when}", KILLS.load(Ordering::Relaxed));
 }
 
 fn spawn_by_server() -> Process<u32> {
@@ -52,6 +62,7 @@ fn killed_between_starts() {
             assert_eq!(spawn_by_server().join().unwrap(), 21);
             assert_ne!(server(), old);
         }
+        tell("between starts");
     });
 }
 
@@ -61,8 +72,7 @@ fn a_change_of_rights_makes_a_new_one() {
     on_fork_server(Limit::default(), || {
         let old = server();
         if !raw::change_group(GROUP) {
-            // Only root may.
-            return;
+            return skip("a change of rights", "only root may change its group");
         }
         let groups = Process::spawn((), |()| {
             let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -148,6 +158,7 @@ fn killed_while_it_starts_children() {
         assert_eq!(changed, 300);
         drop(orders);
         killer.join().unwrap();
+        tell("while they start children");
     });
 }
 
@@ -185,5 +196,6 @@ fn killed_while_it_starts_itself() {
             assert_eq!(spawn_by_server().join().unwrap(), 21);
         }
         assert_ne!(server(), old);
+        tell("while they start themselves");
     });
 }

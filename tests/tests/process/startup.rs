@@ -16,7 +16,7 @@ struct Tally {
 
 #[test]
 fn killed_at_random_while_starting() {
-    on_both(Limit(Duration::from_secs(120)), |_| {
+    on_both(Limit(Duration::from_secs(120)), |method| {
         let mut tally = Tally::default();
         let (done, kills) = (AtomicBool::new(false), AtomicU32::new(0));
         // Relaxed: the flag only says when to stop, the count is read after the join.
@@ -61,7 +61,7 @@ fn killed_at_random_while_starting() {
             done.store(true, Ordering::Relaxed);
             killer.join().unwrap();
         });
-        println!("{tally:?} of {} kills", kills.into_inner());
+        println!("figures: {} kills in starts by {method:?}, {tally:?}", kills.into_inner());
         // Nothing is broken by it; the fork server may have to be started again.
         assert_eq!(Process::spawn(1, |n| n + 1).unwrap().join().unwrap(), 2);
     });

@@ -84,14 +84,19 @@ fn descendants(root: u32) -> Vec<u32> {
 
 #[test]
 fn three_levels_killed_at_their_root() {
-    on_both(Limit(Duration::from_secs(120)), |_| {
+    on_both(Limit(Duration::from_secs(120)), |method| {
         let mut times: Vec<Duration> = thread::scope(|scope| {
             let threads: Vec<_> =
                 (0..2).map(|_| scope.spawn(|| (0..100).map(|_| kill_one()).collect::<Vec<_>>())).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         times.sort_unstable();
-        println!("the tree is gone after {:?} (median), {:?} (worst)", times[100], times[199]);
+        println!(
+            "figures: {} kills in trees by {method:?}, all gone after {:?} (median), {:?} (worst)",
+            times.len(),
+            times[100],
+            times[199]
+        );
         assert!(times[190] < Duration::from_secs(1), "{times:?}");
     });
 }
@@ -121,8 +126,9 @@ fn plain_children_of_a_killed_parent_go_on() {
 
 #[test]
 fn a_parent_killed_while_it_starts_daemons() {
-    on_both(Limit::default(), |_| {
-        for round in 0..50 {
+    const KILLS: u32 = 50;
+    on_both(Limit::default(), |method| {
+        for round in 0..KILLS {
             let (reader, writer) = one_way::<u32>().unwrap();
             let root = Process::spawn(writer, |writer| -> () {
                 loop {
@@ -142,5 +148,6 @@ fn a_parent_killed_while_it_starts_daemons() {
             while !reader.recv_timeout(until.duration_since(Instant::now())).is_err_and(|end| end.is_eof()) {}
             root.wait().unwrap();
         }
+        println!("figures: {KILLS} kills in parents that start daemons by {method:?}");
     });
 }

@@ -52,7 +52,6 @@ fn of_all_sizes() {
 /// Beyond what 32 bits tell of signed lengths is slow without optimisation, and takes memory.
 #[test]
 #[cfg(not(debug_assertions))]
-#[expect(clippy::print_stderr, reason = "what is skipped is said")]
 fn beyond_a_gibibyte() {
     const LEN: usize = (1 << 30) + 123_457;
     isolated_for(Limit(Duration::from_secs(120)), || {
@@ -60,8 +59,10 @@ fn beyond_a_gibibyte() {
         let available = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap();
         let available: u64 = available.trim().trim_end_matches(" kB").parse().unwrap();
         if available < 8 << 20 {
-            eprintln!("SKIPPED: less than 8 GiB of memory are free");
-            return;
+            return multiproc_tests::skip(
+                "a message beyond a gibibyte",
+                "less than 8 GiB of memory are free",
+            );
         }
         let queue = Queue::bounded(1).unwrap();
         let child = Process::spawn(queue.clone(), |queue| queue.put(Bytes::patterned(LEN)).unwrap());

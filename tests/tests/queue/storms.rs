@@ -92,12 +92,13 @@ fn ended(error: &GetError) {
 type Worker = fn((Queue<Item>, History, usize));
 
 /// Kills producers and consumers at random; returns the history, and how many consumers were killed.
-fn storm(consumer: Worker, seed: u64) -> (History, u64) {
+#[expect(clippy::print_stdout, reason = "figures")]
+fn storm(consumer: Worker, what: &str, seed: u64) -> (History, u64) {
     set_default_start_method(StartMethod::ForkServer);
     let queue = Queue::bounded(6).unwrap();
     let history = History::new([const { AtomicU64::new(0) }; PRODUCERS * MESSAGES]).unwrap();
     let mut random = Random(seed);
-    let mut killed = 0;
+    let (mut killed, mut producers_killed) = (0, 0);
     let mut next = 0;
     let mut start = |f: Worker| {
         next += 1;
@@ -113,6 +114,7 @@ fn storm(consumer: Worker, seed: u64) -> (History, u64) {
         let producer = std::mem::replace(&mut producers[which], start(produce));
         if round % 4 != 0 {
             producer.kill().unwrap();
+            producers_killed += 1;
         }
         end(producer);
         let which = random.below(2) as usize;
@@ -131,6 +133,7 @@ fn storm(consumer: Worker, seed: u64) -> (History, u64) {
         lease.done();
     }
     assert!(queue.is_empty() && queue.join_timeout(Duration::from_secs(1)));
+    println!("figures: {} kills in a queue that is {what}", producers_killed + killed);
     (history, killed)
 }
 
@@ -144,7 +147,7 @@ fn end(process: Process<()>) {
 #[test]
 fn nothing_is_lost_or_got_twice() {
     isolated_for(Limit(Duration::from_secs(120)), || {
-        let (history, killed) = storm(consume, 0x1234_5678_9abc_def1);
+        let (history, killed) = storm(consume, "taken from", 0x1234_5678_9abc_def1);
         let (mut lost, mut got) = (0, 0);
         for (number, word) in history.iter().enumerate() {
             let word = word.load(Ordering::Relaxed);
@@ -164,7 +167,7 @@ fn nothing_is_lost_or_got_twice() {
 #[test]
 fn what_is_leased_is_never_lost() {
     isolated_for(Limit(Duration::from_secs(120)), || {
-        let (history, killed) = storm(lease, 0xfedc_ba98_7654_3211);
+        let (history, killed) = storm(lease, "leased from", 0xfedc_ba98_7654_3211);
         let (mut again, mut got, mut first) = (0, 0, 0);
         for (number, word) in history.iter().enumerate() {
             let word = word.load(Ordering::Relaxed);

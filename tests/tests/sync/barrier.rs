@@ -33,7 +33,8 @@ fn everybody_meets_again_and_again() {
 #[test]
 fn a_party_that_dies_while_it_waits_breaks_it_for_all() {
     with_children(|| {
-        for _ in 0..10 {
+        const KILLS: u32 = 10;
+        for _ in 0..KILLS {
             let barrier = Shared::new(Barrier::new(4)).unwrap();
             let others = [party(&barrier), party(&barrier)];
             let dead = party(&barrier);
@@ -47,6 +48,7 @@ fn a_party_that_dies_while_it_waits_breaks_it_for_all() {
             barrier.reset();
             assert!(!barrier.is_broken());
         }
+        println!("figures: {KILLS} kills in parties of a barrier");
     });
 }
 

@@ -96,7 +96,8 @@ fn a_producer_and_a_consumer_for_long() {
 #[test]
 fn a_notification_is_never_for_a_dead_one() {
     with_children(|| {
-        for _ in 0..10 {
+        const KILLS: u32 = 10;
+        for _ in 0..KILLS {
             let stock = stock();
             let first = taker(&stock);
             let second = taker(&stock);
@@ -104,13 +105,15 @@ fn a_notification_is_never_for_a_dead_one() {
             put(&stock, 1);
             assert_soon("the other one", || second.join().unwrap());
         }
+        println!("figures: {KILLS} kills in waiters of a condition");
     });
 }
 
 #[test]
 fn a_notification_of_one_that_dies_then_goes_to_another() {
     with_children(|| {
-        for _ in 0..20 {
+        const KILLS: u32 = 20;
+        for _ in 0..KILLS {
             let stock = stock();
             let first = taker(&stock);
             let second = taker(&stock);
@@ -136,6 +139,7 @@ fn a_notification_of_one_that_dies_then_goes_to_another() {
                 third.join().unwrap();
             });
         }
+        println!("figures: {KILLS} kills in who was notified of a condition");
     });
 }
 

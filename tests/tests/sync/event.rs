@@ -41,7 +41,8 @@ fn ping_and_pong() {
 #[test]
 fn setting_never_waits_for_a_waiter_that_was_killed() {
     with_children(|| {
-        for _ in 0..20 {
+        const KILLS: u32 = 20;
+        for _ in 0..KILLS {
             let go = Shared::new(Event::new()).unwrap();
             let (reader, writer) = one_way::<()>().unwrap();
             let dead = Process::spawn((go.clone(), writer), |(go, writer)| {
@@ -54,5 +55,6 @@ fn setting_never_waits_for_a_waiter_that_was_killed() {
             assert_soon("setting", || go.set());
             assert_soon("the other waiter", || other.join().unwrap());
         }
+        println!("figures: {KILLS} kills in waiters of an event");
     });
 }

@@ -173,8 +173,9 @@ fn an_owner_that_is_stopped_is_not_dead() {
 #[test]
 fn a_waiter_that_is_killed_takes_nothing_with_it() {
     with_children(|| {
+        const KILLS: u32 = 20;
         let mutex = Shared::new(Mutex::new(0u64)).unwrap();
-        for _ in 0..20 {
+        for _ in 0..KILLS {
             let guard = mutex.lock().unwrap();
             let waiters =
                 [(); 2].map(|()| Process::spawn(mutex.clone(), |mutex| drop(mutex.lock())).unwrap());
@@ -185,6 +186,7 @@ fn a_waiter_that_is_killed_takes_nothing_with_it() {
             assert_soon("the other waiter", || second.join().unwrap());
             assert_soon("the lock", || drop(mutex.lock().map_err(multiproc::AcquireError::into_guard)));
         }
+        println!("figures: {KILLS} kills in waiters of a lock");
     });
 }
 

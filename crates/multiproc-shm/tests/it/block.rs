@@ -1,4 +1,4 @@
-use crate::util::{transfer, transfer_as};
+use crate::util::{skip, transfer, transfer_as};
 use multiproc_core::codec::Limits;
 use multiproc_shm::SharedMemory;
 use std::io::ErrorKind;
@@ -192,9 +192,8 @@ fn python_is_the_other_end() {
     let printed = match python(&script, &ours) {
         Ok(printed) => printed,
         Err(error) => {
-            eprintln!("skipped: python3 cannot be run: {error}");
             SharedMemory::unlink(&ours).unwrap();
-            return;
+            return skip("blocks shared with Python", &format!("python3 cannot be run: {error}"));
         }
     };
     assert_eq!(printed.trim(), "100 from rust");

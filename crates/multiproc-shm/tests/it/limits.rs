@@ -1,6 +1,6 @@
 //! More memory than there is: an error, quickly, and neither SIGBUS nor the out-of-memory killer.
 
-use crate::util::root;
+use crate::util::{root, skip};
 use multiproc_core::Name;
 use multiproc_core::sys::memory::Directory;
 use multiproc_shm::{BytesPool, Shared, SharedBytes, SharedBytesMut, SharedMemory, SharedSlice, sweep};
@@ -52,8 +52,7 @@ fn larger_than_the_file_system_of_names() {
         .arg(place.path())
         .output();
     if !mounted.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: a tmpfs cannot be mounted here");
-        return;
+        return skip("a full file system of names", "a tmpfs cannot be mounted here");
     }
     let place = Mount(place);
     let names = Directory::at(&place.0.path().join("names")).unwrap();
@@ -98,8 +97,7 @@ fn larger_than_the_control_group() {
         return in_small_group(Path::new(&group));
     }
     let Some(group) = small_group() else {
-        eprintln!("skipped: no control group with a memory limit can be made here");
-        return;
+        return skip("a full control group", "none with a memory limit can be made here");
     };
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "limits::larger_than_the_control_group", "--nocapture"])

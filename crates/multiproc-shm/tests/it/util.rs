@@ -32,7 +32,12 @@ pub(crate) fn directory() -> TestDirectory {
 pub(crate) fn root(what: &str) -> bool {
     let root = multiproc_core::sys::memory::user_id() == 0;
     if !root {
-        eprintln!("skipped: {what} needs root");
+        skip(what, "it needs root");
     }
     root
+}
+
+/// Says that something was not tested, on a line of its own, for whoever collects these.
+pub(crate) fn skip(what: &str, why: &str) {
+    println!("\nskipped: {what}: {why}");
 }

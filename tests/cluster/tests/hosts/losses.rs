@@ -30,6 +30,7 @@ fn first_waits((begun, go): (Flag, Flag)) -> u32 {
 fn a_killed_agents_tasks_err_or_run_elsewhere_within_the_lease() {
     with_workers(|| {
         let Some((_server, mut agents, pool)) = crew(1) else { return };
+        let mut slowest = Duration::ZERO;
         for is_safe in [false, true] {
             let (begun, go) = (flag(), flag());
             let options = TaskOptions::new().retries(if is_safe { 1 } else { 0 });
@@ -43,11 +44,14 @@ fn a_killed_agents_tasks_err_or_run_elsewhere_within_the_lease() {
                 Err(error) => assert!(!is_safe && is_host_loss(&error), "{error}"),
             }
             let took = killed.elapsed();
-            println!("figures: told or run elsewhere {took:?} after the kill, the lease is {LEASE:?}");
+            slowest = slowest.max(took);
             assert!(took < SOON + Duration::from_secs(3), "{took:?}, on a busy machine");
             assert_eq!(begun.count(), if is_safe { 2 } else { 1 });
             wait_for_agents(&pool, 1);
         }
+        println!(
+            "figures: 2 kills in agents, told or run elsewhere after {slowest:?}, the lease is {LEASE:?}"
+        );
         drop((pool, agents));
     });
 }
@@ -79,6 +83,7 @@ fn a_server_that_is_killed_costs_time_and_no_task() {
                 assert_eq!(result.get(), Ok(n), "{storage:?}");
             }
             assert_eq!(runs.count(), total, "{storage:?}: each ran once");
+            println!("figures: {rounds} kills in servers, {storage:?}");
             pool.join();
             server.wait_until_empty(Duration::from_secs(10));
             drop(agents);

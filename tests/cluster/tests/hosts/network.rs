@@ -3,7 +3,7 @@ use crate::{Flag, KEY, LEASE};
 use multiproc::cluster::{AgentOptions, Nats, serve};
 use multiproc::{Cause, Pool, TaskError};
 use multiproc_cluster_tests::{Server, wait_for_agents};
-use multiproc_tests::{Limit, isolated_in_role, role_command};
+use multiproc_tests::{Limit, isolated_in_role, role_command, skip};
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -149,8 +149,7 @@ fn three_hosts_with_networks_of_their_own() {
             && tool(&["nsenter", "--version"])
             && certificate(&folder, HUB).is_some();
         if !has_tools || Server::start().is_none() {
-            println!("figures: skipped: networks take root, iproute2, util-linux, openssl and nats-server");
-            return;
+            return skip("networks", "they take root, iproute2, util-linux, openssl and nats-server");
         }
         assert!(apart("hub").status().unwrap().success());
     });

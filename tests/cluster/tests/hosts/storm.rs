@@ -67,7 +67,7 @@ fn every_task_ends_once_whoever_is_killed() {
         let stats = pool.stats();
         assert_eq!((stats.queued, stats.under_way), (0, 0));
         let (done, failed) = (done.into_inner(), failed.into_inner());
-        println!("figures: {kills} agents killed, {done} tasks done, {failed} ended with their host");
+        println!("figures: {kills} kills in agents, {done} tasks done, {failed} ended with their host");
         pool.join();
         server.wait_until_empty(Duration::from_secs(10));
         drop(agents);

@@ -4,7 +4,7 @@ use multiproc::cluster::{AgentOptions, Nats, serve};
 use multiproc::{Pool, Process, TaskError};
 use multiproc_cluster_tests::{Agent, KEY, LEASE, Overheard, Server, Spy, nats_at, pool_at, wait_for_agents};
 use multiproc_core::sys::image::image;
-use multiproc_tests::{Bytes, Limit, eventually, isolated_in_role, role_command};
+use multiproc_tests::{Bytes, Limit, eventually, isolated_in_role, role_command, skip};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
@@ -127,8 +127,7 @@ fn an_encrypted_server_is_used_if_its_certificate_is_trusted() {
     crate::with_workers(|| {
         let folder = tempfile::tempdir().unwrap();
         let Some((cert, key)) = certificate(&folder, "127.0.0.1") else {
-            println!("skipped: openssl makes no certificate");
-            return;
+            return skip("an encrypted server", "openssl makes no certificate");
         };
         let tls = ["--tls", "--tlscert", &cert, "--tlskey", &key, "--auth", "s3cret"];
         let Some(server) = Server::start_with("127.0.0.1", &tls) else { return };
@@ -249,8 +248,7 @@ fn agents_of_another_build_never_see_a_task() {
         let id = image().unwrap().build_id().as_bytes().to_vec();
         let at = own.windows(id.len()).position(|window| window == id);
         let Some(at) = at else {
-            println!("skipped: this linker writes no build id");
-            return;
+            return skip("agents of another build", "this linker writes no build id");
         };
         let mut other = own;
         other[at] ^= 0xff;

@@ -4,13 +4,12 @@ use multiproc::shm::SharedMemory;
 use multiproc_core::sys::fd::{Interest, poll_one};
 use multiproc_core::{Deadline, sys::process::open_pidfd};
 use multiproc_pipe::{Address, ConnectOptions, Connection, Listener, connect};
-use multiproc_tests::{Bytes, Limit, isolated_for};
+use multiproc_tests::{Bytes, Limit, isolated_for, skip};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Once;
 use std::thread;
 use std::time::Duration;
 
@@ -41,7 +40,7 @@ impl Python {
 }
 
 /// The interpreters on the PATH and those of pyenv: the oldest, the newest, and those on both sides of the change from
-/// MD5 to SHA-256.
+/// MD5 to SHA-256. Says which they are.
 fn pythons() -> Vec<Python> {
     let mut found = BTreeMap::new();
     let home = std::env::var("HOME").unwrap_or_default();
@@ -72,22 +71,16 @@ fn pythons() -> Vec<Python> {
     found.retain(|minor, _| *minor >= 8);
     let ends = [found.keys().next().copied(), found.keys().last().copied()];
     found.retain(|minor, _| ends.contains(&Some(*minor)) || [11, 12].contains(minor));
+    if found.is_empty() {
+        skip("Python at the other end", "there is no `python3` of 3.8 or later on the PATH");
+    } else {
+        println!("figures: with the minor versions {:?} of Python 3", found.keys());
+    }
     found.into_iter().map(|(minor, program)| Python { program, minor }).collect()
 }
 
-/// The time for all versions of a test; says with which it is made.
-fn limit() -> Limit {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
-        let versions: Vec<u32> = pythons().iter().map(|python| python.minor).collect();
-        if versions.is_empty() {
-            eprintln!("skipped: there is no `python3` of 3.8 or later on the PATH");
-        } else {
-            eprintln!("with the minor versions {versions:?} of Python 3");
-        }
-    });
-    Limit(Duration::from_secs(180))
-}
+/// The time for all versions of a test.
+const LIMIT: Limit = Limit(Duration::from_secs(180));
 
 /// What it has written, once it has ended well.
 fn output(mut child: Child) -> String {
@@ -133,7 +126,7 @@ fn exchange(connection: &Connection<(), ()>) {
 
 #[test]
 fn a_client_of_python() {
-    isolated_for(limit(), || {
+    isolated_for(LIMIT, || {
         for python in pythons() {
             let folder = tempfile::tempdir().unwrap();
             for place in places(folder.path()) {
@@ -150,7 +143,7 @@ fn a_client_of_python() {
 
 #[test]
 fn a_client_that_speaks_as_the_new_ones_do() {
-    isolated_for(limit(), || {
+    isolated_for(LIMIT, || {
         for python in pythons().into_iter().take(1) {
             let listener = Listener::bind_private(KEY).unwrap();
             let child = python.start(&["client-as-new", &shown(listener.address()), KEY]);
@@ -188,7 +181,7 @@ fn listening(python: &Python, what: &str, place: &Address) -> (Child, Address) {
 
 #[test]
 fn a_listener_of_python() {
-    isolated_for(limit(), || {
+    isolated_for(LIMIT, || {
         for python in pythons() {
             let folder = tempfile::tempdir().unwrap();
             let what = ["listener", "listener-as-new"];
@@ -209,7 +202,7 @@ fn a_listener_of_python() {
 
 #[test]
 fn another_key_is_refused_by_both() {
-    isolated_for(limit(), || {
+    isolated_for(LIMIT, || {
         for python in pythons() {
             let folder = tempfile::tempdir().unwrap();
             let listener = Listener::builder().allow_md5(true).bind_private(KEY).unwrap();
@@ -235,7 +228,7 @@ fn another_key_is_refused_by_both() {
 
 #[test]
 fn md5_is_refused_unless_it_was_asked_for() {
-    isolated_for(limit(), || {
+    isolated_for(LIMIT, || {
         for python in pythons().into_iter().filter(|python| !python.is_new()) {
             let listener = Listener::bind_private(KEY).unwrap();
             let child = python.start(&["client-refused", &shown(listener.address()), KEY]);
@@ -258,7 +251,7 @@ fn md5_is_refused_unless_it_was_asked_for() {
 
 #[test]
 fn descriptors_both_ways() {
-    isolated_for(limit(), || {
+    isolated_for(LIMIT, || {
         for python in pythons() {
             let listener = Listener::builder().allow_md5(true).bind_private(KEY).unwrap();
             let child = python.start(&["handles", &shown(listener.address()), KEY]);
@@ -279,7 +272,7 @@ fn descriptors_both_ways() {
 
 #[test]
 fn shared_memory_both_ways() {
-    isolated_for(limit(), || {
+    isolated_for(LIMIT, || {
         for python in pythons() {
             let listener = Listener::builder().allow_md5(true).bind_private(KEY).unwrap();
             let child = python.start(&["memory", &shown(listener.address()), KEY]);
@@ -306,7 +299,7 @@ fn shared_memory_both_ways() {
 
 #[test]
 fn an_end_of_a_pipe_that_python_inherits() {
-    isolated_for(limit(), || {
+    isolated_for(LIMIT, || {
         for python in pythons().into_iter().rev().take(1) {
             let (ours, theirs) = multiproc_core::sys::fd::socket_pair().unwrap();
             // Its number is the same in the child: the harness' helper leaves it open over the exec.

@@ -1,7 +1,7 @@
 use super::{KEY, LONG};
 use multiproc_core::sys::peer::effective_user;
 use multiproc_pipe::{Address, ConnectOptions, Connection, Listener, connect};
-use multiproc_tests::{Limit, isolated, isolated_in_role, role_command};
+use multiproc_tests::{Limit, isolated, isolated_in_role, role_command, skip};
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead, BufReader};
 use std::os::linux::net::SocketAddrExt;
@@ -16,10 +16,11 @@ use std::time::Duration;
 const NOBODY: u32 = 65_534;
 const PLACE: &str = "MULTIPROC_TEST_PLACE";
 
-fn is_root() -> bool {
+/// Tells whether this test may play other users; says so if not.
+fn is_root(what: &str) -> bool {
     let is_root = effective_user() == 0;
     if !is_root {
-        println!("skipped: other users can be played by root alone");
+        skip(what, "other users can be played by root alone");
     }
     is_root
 }
@@ -48,7 +49,7 @@ fn another_users_client_is_not_let_in_even_with_the_key() {
         assert!(error.is_closed(), "{error}");
     }
     isolated_in_role(Limit::default(), client, || {
-        if !is_root() {
+        if !is_root("another user's client") {
             return;
         }
         let castle = Listener::bind(open_place(), KEY).unwrap();
@@ -74,7 +75,7 @@ fn another_user_who_is_named_is_let_in() {
         client.send(7).unwrap();
     }
     isolated_in_role(Limit::default(), client, || {
-        if !is_root() {
+        if !is_root("a named user's client") {
             return;
         }
         let castle = Listener::builder().allow_user(NOBODY).bind(open_place(), KEY).unwrap();
@@ -103,7 +104,7 @@ fn another_users_listener_gets_no_answer() {
         io::stdin().read_line(&mut String::new()).unwrap();
     }
     isolated_in_role(Limit::default(), thief, || {
-        if !is_root() {
+        if !is_root("another user's listener") {
             return;
         }
         let at = open_place();
@@ -162,7 +163,7 @@ fn squatted_paths() {
 #[test]
 fn another_users_socket_is_not_replaced() {
     isolated(|| {
-        if !is_root() {
+        if !is_root("another user's socket") {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -193,7 +194,7 @@ fn folders_in_which_others_could_replace_the_socket() {
             }
             assert!(!path.exists(), "{mode:o}");
         }
-        if is_root() {
+        if is_root("another user's folder") {
             fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
             chown(folder.path(), Some(NOBODY), None).unwrap();
             let error = Listener::bind(&path, KEY).unwrap_err();
