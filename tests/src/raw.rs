@@ -10,7 +10,7 @@ use std::ffi::{c_int, c_long, c_ulong, c_void};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 unsafe extern "C" {
@@ -35,7 +35,15 @@ unsafe extern "C" {
         rest: *mut [c_long; 2],
     ) -> c_int;
     fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int;
-    fn setitimer(which: c_int, new: *const [c_long; 4], old: *mut [c_long; 4]) -> c_int;
+    fn gettid() -> c_int;
+    fn timer_create(clock: c_int, event: *const c_void, timer: *mut *mut c_void) -> c_int;
+    fn timer_settime(
+        timer: *mut c_void,
+        flags: c_int,
+        new: *const [c_long; 4],
+        old: *mut [c_long; 4],
+    ) -> c_int;
+    fn timer_getoverrun(timer: *mut c_void) -> c_int;
 }
 
 const SIGINT: c_int = 2;
@@ -265,26 +273,57 @@ fn filter(instructions: &[Instruction]) {
     assert_eq!(unsafe { prctl(PR_SET_SECCOMP, FILTER, &raw const program, 0usize, 0usize) }, 0);
 }
 
-/// Interrupts this process by a signal again and again; calls that are interrupted are not begun again by themselves.
+/// Interrupts the calling thread by a signal again and again; calls that are interrupted are not begun again by
+/// themselves. Once in a process.
+///
+/// One to the process would go to its first thread, which in a test does nothing but wait for the one that works.
 pub fn interrupt_every(time: Duration) {
-    const ITIMER_REAL: c_int = 0;
+    const CLOCK_MONOTONIC: c_int = 1;
+    const SIGEV_THREAD_ID: c_int = 4;
+    #[repr(C)]
+    struct Event {
+        value: usize,
+        signal: c_int,
+        how: c_int,
+        thread: c_int,
+        rest: [c_int; 11],
+    }
+
     extern "C" fn count(_: c_int) {
-        // Relaxed: it is only counted.
+        // Relaxed: the timer is not changed after it was started, and the rest is only counted.
+        let timer = TIMER.load(Ordering::Relaxed);
+        // SAFETY: the timer that this signal is of.
+        let merged = unsafe { timer_getoverrun(timer) };
         INTERRUPTS.fetch_add(1, Ordering::Relaxed);
+        MERGED.fetch_add(u64::try_from(merged).unwrap_or(0), Ordering::Relaxed);
     }
     let handler: extern "C" fn(c_int) = count;
     // SAFETY: the handler does nothing that a handler may not.
     unsafe { signal(SIGALRM, handler as usize) };
     // SAFETY: takes plain numbers.
     unsafe { siginterrupt(SIGALRM, 1) };
-    let every = [0, time.as_micros() as c_long, 0, time.as_micros() as c_long];
-    // SAFETY: the pointer leads to the times, and the old ones are not asked for.
-    unsafe { setitimer(ITIMER_REAL, &raw const every, std::ptr::null_mut()) };
+    // SAFETY: it has no conditions.
+    let thread = unsafe { gettid() };
+    let event = Event { value: 0, signal: SIGALRM, how: SIGEV_THREAD_ID, thread, rest: [0; 11] };
+    let mut timer = std::ptr::null_mut();
+    // SAFETY: the pointers lead to what the call reads, and to where it writes.
+    let result = unsafe { timer_create(CLOCK_MONOTONIC, (&raw const event).cast(), &raw mut timer) };
+    assert_eq!(result, 0, "there is a timer");
+    // Relaxed: the handler runs in this thread.
+    TIMER.store(timer, Ordering::Relaxed);
+    let [seconds, rest] = [time.as_secs() as c_long, c_long::from(time.subsec_nanos())];
+    let every = [seconds, rest, seconds, rest];
+    // SAFETY: the timer was just made, the pointer leads to the times, and the old ones are not asked for.
+    let result = unsafe { timer_settime(timer, 0, &raw const every, std::ptr::null_mut()) };
+    assert_eq!(result, 0, "the timer runs");
 }
 
+static TIMER: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
+static MERGED: AtomicU64 = AtomicU64::new(0);
 
-/// How often [`interrupt_every`] has interrupted this process.
-pub fn interrupts() -> u64 {
-    INTERRUPTS.load(Ordering::Relaxed)
+/// How often [`interrupt_every`] has interrupted this process, and how many more signals the kernel has merged with
+/// those, since one was still to be delivered.
+pub fn interrupts() -> (u64, u64) {
+    (INTERRUPTS.load(Ordering::Relaxed), MERGED.load(Ordering::Relaxed))
 }

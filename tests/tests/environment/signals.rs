@@ -1,5 +1,5 @@
 use multiproc::{Event, Mutex, Pool, Process, Queue, Shared, StartMethod, pipe};
-use multiproc_tests::{Limit, isolated_for, raw};
+use multiproc_tests::{Limit, isolated_for, raw, skip};
 use std::time::{Duration, Instant};
 
 /// Ten thousand a second.
@@ -13,7 +13,7 @@ fn echo((there, back, lock): (Queue<u64>, Queue<u64>, Shared<Mutex<u64>>)) -> u6
         *lock.lock().unwrap() += 1;
         back.put(number + 1).unwrap();
     }
-    raw::interrupts()
+    raw::interrupts().0
 }
 
 #[test]
@@ -56,9 +56,21 @@ fn ten_thousand_a_second_lose_nothing() {
         assert!(squares.iter().zip(0..).all(|(square, number)| *square == number * number));
         pool.terminate();
 
-        // As many as there were time for: a storm that was none would prove nothing.
-        let due = (began.elapsed().as_secs_f64() / APART.as_secs_f64()) as u64;
-        assert!(raw::interrupts() > due / 20, "{} signals of {due}", raw::interrupts());
+        // The timer does its part: it is not promised that each of its signals is one interruption, since the kernel
+        // merges with one that is not delivered yet those that come meanwhile, while this thread waits for a processor.
+        let took = began.elapsed().as_secs_f64();
+        let due = (took / APART.as_secs_f64()) as u64;
+        let (interrupts, merged) = raw::interrupts();
+        println!(
+            "figures: interrupted {:.0} times a second, {interrupts} of {due}; {merged} more were merged",
+            interrupts as f64 / took
+        );
+        assert!(interrupts + merged >= due / 2, "{interrupts} signals of {due}, and {merged} merged");
+        // A storm that was hardly one proves less than this test's name says.
+        if interrupts < due / 2 {
+            let why = "this machine is too busy to deliver half of them one by one";
+            skip("ten thousand signals a second", format_args!("{why}: {interrupts} of {due}"));
+        }
     });
 }
 
