@@ -1,4 +1,4 @@
-// Processes of Boost.Interprocess for somebody to kill: `kills queue|lock FILE`.
+// Processes of Boost.Interprocess for somebody to kill: `kills queue|channel|lock FILE`.
 //
 // Four workers note in FILE what they do; ../src/kills/book.rs draws it. The numbers of their processes are told on
 // standard output, and all end with standard input.
@@ -33,8 +33,8 @@ static void note(int at, uint64_t value) {
     if (pwrite(file, &value, 8, 8 * at) != 8) _exit(3);
 }
 
-static void took(int consumer, uint64_t producer, uint64_t number) {
-    const off_t at = TABLE + (consumer * 2 + producer) * MOST + number;
+static void took(int producers, int consumer, uint64_t producer, uint64_t number) {
+    const off_t at = TABLE + (consumer * producers + producer) * MOST + number;
     uint8_t times = 0;
     if (pread(file, &times, 1, at) != 1) _exit(3);
     ++times;
@@ -49,14 +49,14 @@ static void produce(int who, message_queue& queue) {
     }
 }
 
-static void consume(int who, message_queue& queue) {
+static void consume(int producers, int who, message_queue& queue) {
     for (uint64_t taken = 0;;) {
         uint64_t message[2];
         message_queue::size_type size;
         unsigned priority;
         const auto until = boost::posix_time::microsec_clock::universal_time() + boost::posix_time::milliseconds(200);
         if (queue.timed_receive(message, sizeof message, size, priority, until)) {
-            took(who - 2, message[0], message[1]);
+            took(producers, who - producers, message[0], message[1]);
             note(PROGRESS + who, ++taken);
         } else if (word(STOP)) {
             return;
@@ -77,7 +77,9 @@ static void lock_and_add(int who, interprocess_mutex& lock) {
 
 int main(int argc, char** argv) {
     if (argc != 3) return 2;
-    const bool is_queue = argv[1] == std::string("queue");
+    const std::string kind = argv[1];
+    const bool is_queue = kind != "lock";
+    const int producers = kind == "queue" ? 2 : 3;
     file = open(argv[2], O_RDWR);
     if (file < 0) return 3;
     const std::string name = "multiproc-bench-kills-" + std::to_string(getpid());
@@ -96,8 +98,8 @@ int main(int argc, char** argv) {
         if (children[who] != 0) continue;
         while (!word(GO)) usleep(100);
         if (!is_queue) lock_and_add(who, *lock);
-        else if (who < 2) produce(who, *queue);
-        else consume(who, *queue);
+        else if (who < producers) produce(who, *queue);
+        else consume(producers, who, *queue);
         note(DONE + who, 1);
         _exit(0);
     }

@@ -1,6 +1,6 @@
-"""Processes of CPython's multiprocessing for somebody to kill: `kills.py queue|lock FILE`, `kills.py pool TASKS`.
+"""Processes of CPython's multiprocessing for somebody to kill: `kills.py queue|channel|lock FILE`, `kills.py pool TASKS`.
 
-For a queue and a lock, four workers note in FILE what they do; ../src/kills/book.rs draws it. The numbers of their
+For a queue, a channel and a lock, four workers note in FILE what they do; ../src/kills/book.rs draws it. The numbers of their
 processes are told on standard output, and all end with standard input. For a pool, each line of standard input is the
 number of milliseconds after which a worker is killed amid TASKS tasks; told is how many results did not come.
 """
@@ -31,8 +31,8 @@ class Book:
         while not self.word(GO):
             time.sleep(0.0001)
 
-    def took(self, consumer, producer, number):
-        at = TABLE + (consumer * 2 + producer) * MOST + number
+    def took(self, producers, consumer, producer, number):
+        at = TABLE + (consumer * producers + producer) * MOST + number
         os.pwrite(self.file, bytes([os.pread(self.file, 1, at)[0] + 1]), at)
 
 
@@ -61,7 +61,45 @@ def consume(who, path, queue):
             if book.word(STOP):
                 break
             continue
-        book.took(who - 2, producer, number)
+        book.took(2, who - 2, producer, number)
+        taken += 1
+        book.note(PROGRESS + who, taken)
+    book.note(DONE + who, 1)
+
+
+def send(who, path, ends):
+    book = Book(path)
+    reader, writer, lock = ends
+    reader.close()
+    book.wait_for_go()
+    for number in range(MOST):
+        if book.word(STOP):
+            break
+        try:
+            with lock:
+                writer.send((who, number))
+        except BrokenPipeError:
+            break
+        book.note(PROGRESS + who, number + 1)
+    book.note(DONE + who, 1)
+
+
+def receive(who, path, ends):
+    book = Book(path)
+    reader, writer, _ = ends
+    writer.close()
+    book.wait_for_go()
+    taken = 0
+    while True:
+        if not reader.poll(0.2):
+            if book.word(STOP):
+                break
+            continue
+        try:
+            producer, number = reader.recv()
+        except EOFError:
+            break
+        book.took(3, who - 3, producer, number)
         taken += 1
         book.note(PROGRESS + who, taken)
     book.note(DONE + who, 1)
@@ -117,11 +155,17 @@ def main():
     context = multiprocessing.get_context("fork")
     if kind == "queue":
         shared, works = context.Queue(64), [produce, produce, consume, consume]
+    elif kind == "channel":
+        # Of many senders each takes the lock, as in `SimpleQueue`, which has no timeout.
+        shared, works = (*context.Pipe(duplex=False), context.Lock()), [send, send, send, receive]
     else:
         shared, works = context.Lock(), [lock_and_add] * 4
     children = [context.Process(target=work, args=(who, argument, shared)) for who, work in enumerate(works)]
     for child in children:
         child.start()
+    if kind == "channel":
+        shared[0].close()
+        shared[1].close()
     print(*(child.pid for child in children), flush=True)
     sys.stdin.read()
     for child in children:

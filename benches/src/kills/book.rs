@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// word 16 + w    how much worker w has done
 /// word 32 + w    worker w has ended by itself
 /// from 4096      a byte for each message: how often consumer c has taken number n of producer p, at
-///                (2 c + p) 65536 + n
+///                (P c + p) 65536 + n, where there are P producers, and 4 / P consumers
 /// ```
 ///
 /// Words are of 64 bits, little endian.
@@ -54,22 +54,28 @@ impl Book {
         self.file.write_all_at(&value.to_le_bytes(), 8 * at)
     }
 
-    /// Notes that a consumer has taken a message.
-    pub(super) fn took(&self, consumer: u64, producer: u64, number: u64) -> io::Result<()> {
-        let at = TABLE + (consumer * 2 + producer) * MOST + number;
+    /// Notes that a consumer of messages from so many producers has taken one.
+    pub(super) fn took(
+        &self,
+        producers: u64,
+        consumer: u64,
+        (producer, number): (u64, u64),
+    ) -> io::Result<()> {
+        let at = TABLE + (consumer * producers + producer) * MOST + number;
         let mut times = [0];
         self.file.read_exact_at(&mut times, at)?;
         times[0] += 1;
         self.file.write_all_at(&times, at)
     }
 
-    /// How many of the first messages of a producer nobody has taken, and how many were taken twice.
-    pub(super) fn taken(&self, producer: u64, first: u64) -> io::Result<(u64, u64)> {
-        let mut by = [vec![0; MOST as usize], vec![0; MOST as usize]];
-        for (consumer, bytes) in (0..).zip(&mut by) {
-            self.file.read_exact_at(bytes, TABLE + (consumer * 2 + producer) * MOST)?;
+    /// How many of the first messages of one of so many producers nobody has taken, and how many were taken twice.
+    pub(super) fn taken(&self, producers: u64, producer: u64, first: u64) -> io::Result<(u64, u64)> {
+        let mut times = vec![0; MOST as usize];
+        for consumer in 0..4 / producers {
+            let mut by = vec![0; MOST as usize];
+            self.file.read_exact_at(&mut by, TABLE + (consumer * producers + producer) * MOST)?;
+            times.iter_mut().zip(by).for_each(|(sum, one)| *sum += one);
         }
-        let times: Vec<u8> = by[0].iter().zip(&by[1]).map(|(one, other)| one + other).collect();
         let lost = times.iter().take(first as usize).filter(|times| **times == 0).count();
         Ok((lost as u64, times.iter().filter(|times| **times > 1).count() as u64))
     }
@@ -93,11 +99,13 @@ mod tests {
         let path = std::env::temp_dir().join(format!("multiproc-bench-book-{}", std::process::id()));
         let book = Book::create(path.clone()).unwrap();
         for number in [0, 1, 3] {
-            book.took(0, 1, number).unwrap();
+            book.took(2, 0, (1, number)).unwrap();
         }
-        book.took(1, 1, 3).unwrap();
-        assert_eq!(book.taken(1, 4).unwrap(), (1, 1));
-        assert_eq!(book.taken(0, 2).unwrap(), (2, 0));
+        book.took(2, 1, (1, 3)).unwrap();
+        assert_eq!(book.taken(2, 1, 4).unwrap(), (1, 1));
+        assert_eq!(book.taken(2, 0, 2).unwrap(), (2, 0));
+        book.took(3, 0, (2, 0)).unwrap();
+        assert_eq!(book.taken(3, 2, 2).unwrap(), (1, 0));
         book.note(GO, 7).unwrap();
         assert_eq!(Book::open(&path).unwrap().word(GO).unwrap(), 7);
         drop(book);

@@ -2,11 +2,13 @@
 //! often do the others hang, and what is lost?
 
 mod book;
+#[cfg(feature = "peers")]
+mod heavy;
 mod ours;
 
 pub(crate) use ours::serve;
 
-use crate::peer::{interpreter, peer_version};
+use crate::peer::{NO_HEAVY, interpreter, peer_version};
 use crate::{Result, role, sys};
 use book::{Book, DONE, FIRST, GO, MOST, PROGRESS, STOP};
 use serde_json::json;
@@ -20,6 +22,8 @@ use std::time::{Duration, Instant};
 const BOOST: &str = env!("BOOST_KILLS");
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/kills.py");
 const OURS: &str = "ours";
+const ICEORYX: &str = "iceoryx2";
+const IPC_CHANNEL: &str = "ipc-channel";
 /// How long the survivors may take for [`STEPS`] operations each, or to end.
 const HANG: Duration = Duration::from_secs(3);
 /// More than a queue holds, so that none of them lives on what was there before.
@@ -43,6 +47,12 @@ const PROGRAMS: &[Program] = &[
         sentence: "two processes put into a queue of 64, two take; lost is what was accepted and not delivered, but for \
                    one that a killed taker had in its hands",
         trial: |command, random| workers(command, random, queue_books),
+    },
+    Program {
+        name: "channel",
+        sentence: "three processes send to one; who sends goes on until it is told that nobody receives; lost is what \
+                   was accepted while the receiver lived",
+        trial: |command, random| workers(command, random, channel_books),
     },
     Program {
         name: "lock",
@@ -95,9 +105,10 @@ pub(crate) fn run(kills: u64, only: &str, is_json: bool) -> Result {
         }
     }
     if !is_json {
-        println!(
-            "\nabsent: iceoryx2, a broadcast, and ipc-channel, which has one receiver: neither queue, lock nor pool"
-        );
+        println!("\niceoryx2 and ipc-channel, with one receiver, have channels alone; Boost has no pool");
+        if !NO_HEAVY.is_empty() {
+            println!("absent: {NO_HEAVY}");
+        }
     }
     if bad.is_empty() { Ok(()) } else { Err(format!("ours failed: {}", bad.join(", ")).into()) }
 }
@@ -124,11 +135,13 @@ type Make = Box<dyn Fn() -> Result<Command>>;
 
 /// Who can do it, and who is not here.
 fn systems(program: &'static str) -> Vec<(&'static str, std::result::Result<Make, String>)> {
-    let ours: Make = Box::new(move || {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(role::kills(program));
-        Ok(command)
-    });
+    let own = |kind: &'static str| -> Make {
+        Box::new(move || {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(role::kills(kind));
+            Ok(command)
+        })
+    };
     let python = interpreter().map(|python| -> Make {
         Box::new(move || {
             let mut command = Command::new(&python);
@@ -136,7 +149,7 @@ fn systems(program: &'static str) -> Vec<(&'static str, std::result::Result<Make
             Ok(command)
         })
     });
-    let mut systems = vec![(OURS, Ok(ours)), ("CPython multiprocessing", python)];
+    let mut systems = vec![(OURS, Ok(own(program))), ("CPython multiprocessing", python)];
     if program != "pool" {
         let boost: Make = Box::new(move || {
             let mut command = Command::new(BOOST);
@@ -145,6 +158,9 @@ fn systems(program: &'static str) -> Vec<(&'static str, std::result::Result<Make
         });
         let why = "peers/kills.cpp was not built; it takes a C++ compiler and libboost-dev";
         systems.push(("Boost.Interprocess", if BOOST.is_empty() { Err(why.to_owned()) } else { Ok(boost) }));
+    }
+    if program == "channel" && NO_HEAVY.is_empty() {
+        systems.extend([ICEORYX, IPC_CHANNEL].map(|kind| (kind, Ok(own(kind)))));
     }
     systems
 }
@@ -206,7 +222,9 @@ fn workers(mut command: Command, random: &mut Random, look: Look) -> Result<Tria
     let before: Vec<u64> = (0..WORKERS).map(progress).collect::<std::io::Result<_>>()?;
     let goes_on = |who: usize| {
         let now = progress(who)?;
-        Ok(now >= before[who] + STEPS || now >= MOST)
+        // Or it has ended, since the only one that received is dead.
+        let is_told = victim == WORKERS - 1 && book.word(DONE + who as u64)? > 0;
+        Ok(now >= before[who] + STEPS || now >= MOST || is_told)
     };
     let mut is_well = all_within(HANG, Some(victim), goes_on)?;
     if is_well {
@@ -234,12 +252,25 @@ fn all_within(limit: Duration, but: Option<usize>, is_so: impl Fn(usize) -> Resu
 fn queue_books(book: &Book, victim: usize) -> Result<Trial> {
     let mut trial = Trial::default();
     for producer in 0..2 {
-        let (lost, twice) = book.taken(producer, book.word(PROGRESS + producer)?)?;
+        let (lost, twice) = book.taken(2, producer, book.word(PROGRESS + producer)?)?;
         trial.lost += lost;
         trial.twice += twice;
     }
     if victim >= 2 {
         trial.lost = trial.lost.saturating_sub(1);
+    }
+    Ok(trial)
+}
+
+fn channel_books(book: &Book, victim: usize) -> Result<Trial> {
+    let mut trial = Trial::default();
+    if victim == WORKERS - 1 {
+        return Ok(trial);
+    }
+    for producer in 0..3 {
+        let (lost, twice) = book.taken(3, producer, book.word(PROGRESS + producer)?)?;
+        trial.lost += lost;
+        trial.twice += twice;
     }
     Ok(trial)
 }

@@ -1,13 +1,17 @@
 //! Ours, for somebody to kill: what `python/kills.py` does with CPython's.
 
 use super::book::{Book, DONE, FIRST, GO, MOST, PROGRESS, SECOND, STOP};
+#[cfg(feature = "peers")]
+use super::heavy;
 use crate::Result;
 use crate::measure::{check, trivial};
+#[cfg(feature = "peers")]
+use crate::peer::heavy::Iceoryx;
 use crate::sys;
 use multiproc_core::Message;
 use multiproc_pool::{Pool, TaskError};
 use multiproc_process::{Process, StartMethod};
-use multiproc_queue::Queue;
+use multiproc_queue::{Queue, Receiver, Sender, channel};
 use multiproc_shm::Shared;
 use multiproc_sync::Mutex;
 use std::io::{self, Read};
@@ -15,10 +19,17 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-type Told = std::result::Result<(), String>;
+/// How many messages are on their way, where that can be told.
+pub(super) const CAPACITY: usize = 64;
+/// How long nothing comes before a consumer looks whether it is to end.
+pub(super) const NOTHING: Duration = Duration::from_millis(200);
+
+pub(super) type Told = std::result::Result<(), String>;
 /// Which worker it is, and where the book is.
-type Place = (u64, PathBuf);
-type Lined = (Place, Queue<(u64, u64)>);
+pub(super) type Place = (u64, PathBuf);
+/// Whose message it is, and which of them.
+pub(super) type Numbered = (u64, u64);
+type Lined = (Place, Queue<Numbered>);
 
 fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
@@ -29,28 +40,63 @@ pub(crate) fn serve(kind: &str, argument: &str) -> Result {
     if kind == "pool" {
         return pool(argument.parse()?);
     }
-    let place = |who| (who, PathBuf::from(argument));
-    let children = if kind == "queue" {
-        let queue = Queue::bounded(64)?;
-        let works: [fn(Lined) -> Told; 4] = [produce, produce, consume, consume];
-        start((0..).zip(works).map(|(who, work)| ((place(who), queue.clone()), work)))?
-    } else {
-        let lock = Shared::new(Mutex::new(0))?;
-        let work: fn((Place, Shared<Mutex<u64>>)) -> Told = lock_and_add;
-        start((0..4).map(|who| ((place(who), lock.clone()), work)))?
+    let path = Path::new(argument);
+    #[cfg(feature = "peers")]
+    let mut left = None;
+    let children = match kind {
+        "queue" => {
+            let queue = Queue::bounded(CAPACITY)?;
+            let works: [fn(Lined) -> Told; 4] = [produce, produce, consume, consume];
+            start(path, works.map(|work| (queue.clone(), work)))?
+        }
+        "channel" => {
+            let (sender, receiver) = channel(CAPACITY)?;
+            let senders = [(); 3].map(|()| ((Some(sender.clone()), None), at_end as fn(_) -> Told));
+            let children = start(path, senders.into_iter().chain([((None, Some(receiver)), at_end as _)]))?;
+            drop(sender);
+            children
+        }
+        #[cfg(feature = "peers")]
+        super::ICEORYX => {
+            let link = Iceoryx::apart(CAPACITY)?;
+            left = Some(link.clone());
+            start(path, heavy::iceoryx(link)?)?
+        }
+        #[cfg(feature = "peers")]
+        super::IPC_CHANNEL => start(path, heavy::ipc_channel()?)?,
+        _ => {
+            let lock = Shared::new(Mutex::new(0))?;
+            let work: fn((Place, Shared<Mutex<u64>>)) -> Told = lock_and_add;
+            start(path, [(); 4].map(|()| (lock.clone(), work)))?
+        }
     };
     let numbers: Vec<String> = children.iter().map(|child| child.id().to_string()).collect();
     println!("{}", numbers.join(" "));
     io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(children.iter().try_for_each(Process::kill)?)
+    for child in &children {
+        child.kill()?;
+        child.wait()?;
+    }
+    #[cfg(feature = "peers")]
+    if let Some(link) = left {
+        link.clean()?;
+    }
+    Ok(())
 }
 
-fn start<A: Message>(all: impl Iterator<Item = (A, fn(A) -> Told)>) -> Result<Vec<Process<Told>>> {
-    let start = |(with, work)| {
+/// Starts a process for each, which is told its number.
+fn start<A>(
+    path: &Path,
+    all: impl IntoIterator<Item = (A, fn((Place, A)) -> Told)>,
+) -> Result<Vec<Process<Told>>>
+where
+    (Place, A): Message,
+{
+    let start = |(who, (with, work))| {
         let process = Process::builder().daemon(true).start_method(StartMethod::ForkServer);
-        Ok(process.spawn(with, work)?)
+        Ok(process.spawn(((who, path.to_owned()), with), work)?)
     };
-    all.map(start).collect()
+    (0..).zip(all).map(start).collect()
 }
 
 fn begin(path: &Path) -> std::result::Result<Book, String> {
@@ -61,37 +107,68 @@ fn begin(path: &Path) -> std::result::Result<Book, String> {
     Ok(book)
 }
 
-fn produce(((who, path), queue): Lined) -> Told {
-    let book = begin(&path)?;
+/// Puts one message after the other until all are to end.
+pub(super) fn put_all((who, path): &Place, mut put: impl FnMut(Numbered) -> Told) -> Told {
+    let book = begin(path)?;
     for number in 0..MOST {
         if book.word(STOP).map_err(told)? != 0 {
             break;
         }
-        queue.put((who, number)).map_err(told)?;
+        put((*who, number))?;
         book.note(PROGRESS + who, number + 1).map_err(told)?;
     }
     book.note(DONE + who, 1).map_err(told)
 }
 
-fn consume(((who, path), queue): Lined) -> Told {
-    let book = begin(&path)?;
+/// As [`put_all`] into a channel, whose sender may end when it is told that nobody receives.
+pub(super) fn send_all(place: &Place, mut send: impl FnMut(Numbered) -> Told) -> Told {
+    put_all(place, &mut send).or_else(|_| begin(&place.1)?.note(DONE + place.0, 1).map_err(told))
+}
+
+/// Takes messages of so many producers until all are to end; `take` gives `None` where [`NOTHING`] comes.
+pub(super) fn take_all(
+    producers: u64,
+    (who, path): &Place,
+    mut take: impl FnMut() -> std::result::Result<Option<Numbered>, String>,
+) -> Told {
+    let book = begin(path)?;
     let mut taken = 0;
     loop {
-        match queue.get_timeout(Duration::from_millis(200)) {
-            Ok((producer, number)) => {
-                book.took(who - 2, producer, number).map_err(told)?;
-                taken += 1;
-                book.note(PROGRESS + who, taken).map_err(told)?;
-            }
-            Err(error) if error.is_timeout() => {
-                if book.word(STOP).map_err(told)? != 0 {
-                    break;
-                }
-            }
-            Err(error) => return Err(told(error)),
+        if let Some(message) = take()? {
+            book.took(producers, who - producers, message).map_err(told)?;
+            taken += 1;
+            book.note(PROGRESS + who, taken).map_err(told)?;
+        } else if book.word(STOP).map_err(told)? != 0 {
+            break;
         }
     }
     book.note(DONE + who, 1).map_err(told)
+}
+
+fn produce((place, queue): Lined) -> Told {
+    put_all(&place, |message| queue.put(message).map_err(told))
+}
+
+fn consume((place, queue): Lined) -> Told {
+    take_all(2, &place, || match queue.get_timeout(NOTHING) {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.is_timeout() => Ok(None),
+        Err(error) => Err(told(error)),
+    })
+}
+
+/// Does what there is to do at the end of a channel that it has.
+fn at_end((place, ends): (Place, (Option<Sender<Numbered>>, Option<Receiver<Numbered>>))) -> Told {
+    if let Some(sender) = ends.0 {
+        return send_all(&place, |message| sender.send(message).map_err(told));
+    }
+    let receiver = ends.1.ok_or("no end of a channel")?;
+    take_all(3, &place, || match receiver.recv_timeout(NOTHING) {
+        Ok(message) => Ok(Some(message)),
+        // Nobody sends any more, as is told at once.
+        Err(error) if error.is_timeout() || error.is_disconnected() => Ok(None),
+        Err(error) => Err(told(error)),
+    })
 }
 
 fn lock_and_add(((who, path), lock): (Place, Shared<Mutex<u64>>)) -> Told {

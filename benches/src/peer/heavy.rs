@@ -19,13 +19,20 @@ use multiproc_queue::Queue;
 use multiproc_shm::Shared;
 use multiproc_sync::Event;
 use serde::{Deserialize, Serialize};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+/// Where Linux has shared memory by its names.
+const MEMORY: &str = "/dev/shm";
+/// How many processes may publish at once, where they are killed.
+const PUBLISHERS: usize = 3;
 /// How many large messages may be under way.
 const LARGE_CAPACITY: usize = 8;
 
-fn told(error: impl std::fmt::Debug) -> String {
+pub(crate) fn told(error: impl std::fmt::Debug) -> String {
     format!("{error:?}")
 }
 
@@ -34,12 +41,14 @@ fn told(error: impl std::fmt::Debug) -> String {
 pub(crate) struct Iceoryx {
     name: String,
     capacity: usize,
+    /// Its files are its own, so that they can be taken away when their users were killed.
+    is_apart: bool,
     /// The receiver is done: what a publisher has sent goes with it.
     done: Shared<Event>,
 }
 
 /// Keeps a publisher until the receiver is done.
-struct Until(Shared<Event>);
+pub(crate) struct Until(Shared<Event>);
 
 impl Drop for Until {
     fn drop(&mut self) {
@@ -49,7 +58,7 @@ impl Drop for Until {
 }
 
 /// Tells that the receiver is done.
-struct Then(Shared<Event>);
+pub(crate) struct Then(Shared<Event>);
 
 impl Drop for Then {
     fn drop(&mut self) {
@@ -58,17 +67,49 @@ impl Drop for Then {
 }
 
 /// One end: what passes messages, what wakes, and the node, which has to outlive both.
-type Ports<D, E> = (D, E, Node<ipc::Service>);
+pub(crate) type Ports<D, E> = (D, E, Node<ipc::Service>);
 /// In the order in which they are dropped.
-type Sending = (Until, Ports<Publisher<ipc::Service, [u64], ()>, Notifier<ipc::Service>>);
-type Receiving = (Ports<Subscriber<ipc::Service, [u64], ()>, Listener<ipc::Service>>, Then);
+pub(crate) type Sending = (Until, Ports<Publisher<ipc::Service, [u64], ()>, Notifier<ipc::Service>>);
+pub(crate) type Receiving = (Ports<Subscriber<ipc::Service, [u64], ()>, Listener<ipc::Service>>, Then);
 
 impl Iceoryx {
-    fn new(capacity: usize) -> Result<Iceoryx> {
+    pub(crate) fn new(capacity: usize) -> Result<Iceoryx> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("multiproc-bench-{}-{number}", std::process::id());
-        Ok(Iceoryx { name, capacity, done: Shared::new(Event::new())? })
+        Ok(Iceoryx { name, capacity, is_apart: false, done: Shared::new(Event::new())? })
+    }
+
+    /// As [`new`](Iceoryx::new), for ends that are killed.
+    pub(crate) fn apart(capacity: usize) -> Result<Iceoryx> {
+        Ok(Iceoryx { is_apart: true, ..Iceoryx::new(capacity)? })
+    }
+
+    fn root(&self) -> PathBuf {
+        std::env::temp_dir().join(&self.name)
+    }
+
+    fn config(&self) -> Tried<Config> {
+        let mut config = Config::default();
+        if self.is_apart {
+            let root = Path::new(self.root().as_os_str().as_bytes()).map_err(told)?;
+            config.global.set_root_path(&root);
+            config.global.prefix = FileName::new(self.name.as_bytes()).map_err(told)?;
+        }
+        Ok(config)
+    }
+
+    /// Takes away what ends that were killed have left.
+    pub(crate) fn clean(&self) -> Result {
+        fs::remove_dir_all(self.root())?;
+        for entry in fs::read_dir(MEMORY)? {
+            let path = entry?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            if name.is_some_and(|name| name.starts_with(&self.name)) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Opens one end's ports.
@@ -79,12 +120,13 @@ impl Iceoryx {
         ) -> Tried<D>,
         event: impl FnOnce(&iceoryx2::service::port_factory::event::PortFactory<ipc::Service>) -> Tried<E>,
     ) -> Tried<Ports<D, E>> {
-        let node = NodeBuilder::new().create::<ipc::Service>().map_err(told)?;
+        let node = NodeBuilder::new().config(&self.config()?).create::<ipc::Service>().map_err(told)?;
         let name: ServiceName = self.name.as_str().try_into().map_err(told)?;
         let messages = node
             .service_builder(&name)
             .publish_subscribe::<[u64]>()
             .enable_safe_overflow(false)
+            .max_publishers(PUBLISHERS)
             .subscriber_max_buffer_size(self.capacity)
             .open_or_create()
             .map_err(told)?;
@@ -92,7 +134,7 @@ impl Iceoryx {
         Ok((data(&messages)?, event(&wakes)?, node))
     }
 
-    fn sending(&self, words: usize) -> Tried<Sending> {
+    pub(crate) fn sending(&self, words: usize) -> Tried<Sending> {
         let ports = self.open(
             |messages| {
                 messages
@@ -107,7 +149,7 @@ impl Iceoryx {
         Ok((Until(self.done.clone()), ports))
     }
 
-    fn receiving(&self) -> Tried<Receiving> {
+    pub(crate) fn receiving(&self) -> Tried<Receiving> {
         let ports = self.open(
             |messages| messages.subscriber_builder().create().map_err(told),
             |wakes| wakes.listener_builder().create().map_err(told),
@@ -116,22 +158,28 @@ impl Iceoryx {
     }
 }
 
-fn publish((_, (publisher, ..)): &Sending, words: &[u64]) -> Tried<()> {
+pub(crate) fn publish((_, (publisher, ..)): &Sending, words: &[u64]) -> Tried<()> {
     let sample = publisher.loan_slice_uninit(words.len()).map_err(told)?;
     sample.write_from_slice(words).send().map_err(told)?;
     Ok(())
 }
 
+/// Reads a message if there is one.
+pub(crate) fn poll<R>(((subscriber, ..), _): &Receiving, read: impl FnOnce(&[u64]) -> R) -> Tried<Option<R>> {
+    Ok(subscriber.receive().map_err(told)?.map(|sample| read(&sample)))
+}
+
 /// Waits for a message in a way of the caller's.
 fn receive<R>(
-    ((subscriber, listener, _), _): &Receiving,
-    read: impl FnOnce(&[u64]) -> R,
+    ports: &Receiving,
+    mut read: impl FnMut(&[u64]) -> R,
     wait: impl Fn(&Listener<ipc::Service>) -> Tried<()>,
 ) -> Tried<R> {
     loop {
-        if let Some(sample) = subscriber.receive().map_err(told)? {
-            return Ok(read(&sample));
+        if let Some(message) = poll(ports, &mut read)? {
+            return Ok(message);
         }
+        let ((_, listener, _), _) = ports;
         wait(listener)?;
     }
 }
@@ -247,19 +295,19 @@ pub(crate) struct IpcChannel {
 }
 
 impl IpcChannel {
-    fn new() -> Result<IpcChannel> {
+    pub(crate) fn new() -> Result<IpcChannel> {
         Ok(IpcChannel { names: Queue::bounded(1)? })
     }
 
     /// Waits for the receiver, which sends its sender.
-    fn meet<S: Serialize + for<'de> Deserialize<'de>>(&self) -> Tried<S> {
+    pub(crate) fn meet<S: Serialize + for<'de> Deserialize<'de>>(&self) -> Tried<S> {
         let (server, name) = IpcOneShotServer::<S>::new().map_err(told)?;
         self.names.put(name).map_err(told)?;
         let (_, sender): (IpcReceiver<S>, S) = server.accept().map_err(told)?;
         Ok(sender)
     }
 
-    fn come<S: Serialize + for<'de> Deserialize<'de>>(&self, sender: S) -> Tried<()> {
+    pub(crate) fn come<S: Serialize + for<'de> Deserialize<'de>>(&self, sender: S) -> Tried<()> {
         let name = self.names.get().map_err(told)?;
         IpcSender::connect(name).map_err(told)?.send(sender).map_err(told)
     }

@@ -78,6 +78,9 @@
 //! - *The process that owns the pool*: the workers die with it, whatever it dies of.
 //! - *What a task has started*: each worker leads a process group, which is killed when the worker ends.
 
+// With `--cfg loom` only `tests/loom.rs` and what it includes are compiled: those below have no links then.
+#![cfg(not(loom))]
+
 mod arrivals;
 #[doc(hidden)]
 pub mod backend;

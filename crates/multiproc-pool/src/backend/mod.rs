@@ -10,6 +10,7 @@
 mod caps;
 mod door;
 mod local;
+pub(crate) mod marks;
 mod port;
 pub(crate) mod wire;
 

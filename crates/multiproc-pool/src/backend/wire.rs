@@ -1,79 +1,17 @@
-//! What pool and worker share: the words in memory, and the heads of the records in the two rings.
+//! The heads of the records in the two rings between pool and worker; what else they share is in `marks.rs`.
 //!
 //! # Chunks
 //!
 //! A record to a worker is a *chunk*: one function, and the arguments of some calls of it, the *elements*, which run one
 //! after the other. Chunks of one worker are numbered from 1; that number is the chunk's *place*.
-//!
-//! # The words
-//!
-//! The worker tells by `begun` which element it runs, before it begins, so that a death can be blamed on that one. The
-//! pool takes back what has not been begun by raising `taken_back`: elements of chunks up to that place which are not
-//! begun by then go to others. Each side writes its own word and then reads the other's; see
-//! [`barrier`](multiproc_core::sys::barrier) for how only the pool pays for that.
-//!
-//! # The journal
-//!
-//! Results leave a worker several at a time. Until they do they stand in the journal as well, in the order of their
-//! elements: `journal_at` says from which element on, `journal_len` how many there are and how long. A worker's death
-//! loses none of them.
 
+use crate::backend::marks::{Marks, pair};
 use multiproc_pipe::Fd;
 use multiproc_queue::link::Link;
 use multiproc_shm::{Shared, ShmSafe};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU64;
-
-/// How many words the journal has.
-pub(crate) const JOURNAL: usize = 2048;
-
-/// The words that a worker and the pool share.
-#[derive(Debug, ShmSafe)]
-#[repr(C)]
-pub(crate) struct Marks {
-    /// Written by the worker: the chunk's place (its lower half) and how many of its elements have been begun.
-    pub(crate) begun: AtomicU64,
-    /// Written by the worker, where the elements have a deadline: when the last one was begun, in nanoseconds.
-    pub(crate) since: AtomicU64,
-    /// Written by the worker: the place and the first element of what is in the journal.
-    pub(crate) journal_at: AtomicU64,
-    /// Written by the worker: how many results are in the journal, and their length in bytes.
-    pub(crate) journal_len: AtomicU64,
-    /// Written by the worker: nanoseconds without work.
-    pub(crate) idle: AtomicU64,
-    pub(crate) reserved: [u64; 3],
-    /// Written by the pool: what is not begun of chunks up to this place is not to be run.
-    pub(crate) taken_back: AtomicU64,
-    /// Written by the pool: the element that is asked to stop, as in `begun`.
-    pub(crate) stop: AtomicU64,
-    pub(crate) reserved_too: [u64; 6],
-    /// Written by the worker: results as they are encoded.
-    pub(crate) journal: [AtomicU64; JOURNAL],
-}
-
-impl Marks {
-    pub(crate) fn new() -> Marks {
-        Marks {
-            begun: AtomicU64::new(0),
-            since: AtomicU64::new(0),
-            journal_at: AtomicU64::new(0),
-            journal_len: AtomicU64::new(0),
-            idle: AtomicU64::new(0),
-            reserved: [0; 3],
-            taken_back: AtomicU64::new(0),
-            stop: AtomicU64::new(0),
-            reserved_too: [0; 6],
-            journal: [const { AtomicU64::new(0) }; JOURNAL],
-        }
-    }
-}
-
-/// Two halves of a word.
-#[inline]
-pub(crate) fn pair(high: u64, low: u32) -> u64 {
-    high << 32 | u64::from(low)
-}
 
 /// The word that a pool's workers share.
 #[derive(Debug, ShmSafe)]
@@ -217,6 +155,7 @@ impl AnswerHead {
 #[cfg(all(test, not(any(loom, multiproc_model))))]
 mod layout {
     use super::*;
+    use crate::backend::marks::JOURNAL;
     use std::mem::offset_of;
 
     #[test]

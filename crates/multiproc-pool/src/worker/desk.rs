@@ -1,7 +1,8 @@
 //! Where a worker writes its results and its marks.
 
 use crate::backend::Knocker;
-use crate::backend::wire::{AnswerHead, AnswerKind, FRAMED, JOURNAL, Marks, TIMED, TaskHead, pair};
+use crate::backend::marks::{JOURNAL, Marks, pair};
+use crate::backend::wire::{AnswerHead, AnswerKind, FRAMED, TIMED, TaskHead};
 use multiproc_core::codec::{self, Encoder};
 use multiproc_core::sys::{clock, process, thread};
 use multiproc_core::{Deadline, Message};
@@ -10,7 +11,7 @@ use multiproc_queue::link::{Link, LinkError};
 use multiproc_shm::Shared;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, compiler_fence, fence};
+use std::sync::atomic::Ordering;
 
 /// Results are told of at least so often while there are any, in nanoseconds.
 const OFTEN: u64 = 100_000;
@@ -127,17 +128,7 @@ impl Desk {
         if self.flags & TIMED != 0 {
             self.marks.since.store(clock::nanos(), Ordering::Relaxed);
         }
-        // TAKE-BACK: Release, partner of the Acquire of whoever reads it after this process' death.
-        self.marks.begun.store(pair(self.place, element + 1), Ordering::Release);
-        if self.has_barriers {
-            // TAKE-BACK: partner of the barrier that the pool has us pass between its store and its load: either this
-            // load sees that store, or that load sees the store above.
-            compiler_fence(Ordering::SeqCst);
-        } else {
-            // TAKE-BACK: SeqCst, partner of the fence in `Local::take_back`: as above.
-            fence(Ordering::SeqCst);
-        }
-        if self.marks.taken_back.load(Ordering::Relaxed) < self.place {
+        if self.marks.begin(self.place, element, self.has_barriers) {
             return true;
         }
         self.skip(element);
@@ -224,7 +215,7 @@ impl Desk {
         {
             place.store(u64::from_le_bytes(*word), Ordering::Relaxed);
             self.journaled = bytes.len();
-            self.tell_journal();
+            self.marks.tell_journal(self.count, self.journaled as u32);
             return;
         }
         self.note_any();
@@ -239,9 +230,7 @@ impl Desk {
         }
         let begin = self.journaled / 8;
         if self.count == 1 {
-            self.marks.journal_at.store(pair(self.place, self.first), Ordering::Relaxed);
-            // JOURNAL: Release, partner of the Acquire in `journal::read`: who sees a word of these sees that they are.
-            fence(Ordering::Release);
+            self.marks.open_journal(self.place, self.first);
         }
         let (words, rest) = bytes[begin * 8..].as_chunks::<8>();
         // There are as many places: `len` was looked at above.
@@ -257,15 +246,7 @@ impl Desk {
             self.marks.journal[begin + words.len()].store(word, Ordering::Relaxed);
         }
         self.journaled = len;
-        self.tell_journal();
-    }
-
-    /// Has what was written into the journal count.
-    #[inline]
-    fn tell_journal(&self) {
-        let filled = pair(self.count.into(), self.journaled as u32);
-        // JOURNAL: Release, partner of the Acquire in `journal::read`: the words before it are seen.
-        self.marks.journal_len.store(filled, Ordering::Release);
+        self.marks.tell_journal(self.count, self.journaled as u32);
     }
 
     #[cold]
@@ -288,8 +269,7 @@ impl Desk {
         }
         let next = self.first + self.count;
         self.put(AnswerKind::Returned, Vec::new());
-        // JOURNAL: Release, as in `note`: what is in the ring is not in the journal. Both for a moment harms nobody.
-        self.marks.journal_len.store(0, Ordering::Release);
+        self.marks.empty_journal();
         self.clear(next);
     }
 

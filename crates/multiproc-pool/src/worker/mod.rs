@@ -15,7 +15,7 @@ use multiproc_shm::Shared;
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
-use crate::backend::wire::Marks;
+use crate::backend::marks::Marks;
 
 thread_local! {
     /// What this thread's worker shares with its pool.
@@ -56,12 +56,10 @@ pub fn is_stopping() -> bool {
 }
 
 /// The function that a worker process runs.
-pub(crate) fn process(args: WorkerArgs) {
+pub(crate) fn process(mut args: WorkerArgs) {
     // Its children are in its group, and end with it when it is killed. Where it leads a session it leads a group.
     let _ = process::lead_group();
-    if args.has_barriers {
-        barrier::register();
-    }
+    args.has_barriers = args.has_barriers && barrier::register();
     work(args);
 }
 

@@ -6,7 +6,6 @@
 //! A ring holds at most one envelope beside the one under way, and that only if it will not take long.
 
 mod end;
-mod journal;
 mod options;
 mod recycle;
 mod start;
@@ -21,7 +20,7 @@ use crate::engine::later;
 use multiproc_core::sys::{barrier, process};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use worker::{Body, Life, Worker};
 
@@ -181,12 +180,11 @@ impl Backend for Local {
     fn take_back(&mut self, id: EnvelopeId) -> Vec<(EnvelopeId, u32)> {
         let Some((index, _)) = self.holder(id) else { return Vec::new() };
         let has_barriers = self.has_barriers;
-        self.workers[index].take_back(|| {
-            if !has_barriers || !barrier::everywhere() {
-                // TAKE-BACK: SeqCst, partner of the one in `Desk::begin`.
-                fence(Ordering::SeqCst);
-            }
-        })
+        // Where a filter has forbidden barriers since, nothing can be taken back.
+        if has_barriers && !barrier::everywhere() {
+            return Vec::new();
+        }
+        self.workers[index].take_back(|| has_barriers && barrier::everywhere())
     }
 
     fn stragglers(&self, now: Instant, patience: Duration) -> Vec<EnvelopeId> {

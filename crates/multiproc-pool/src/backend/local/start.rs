@@ -2,7 +2,8 @@
 
 use super::worker::{Body, Gear, Life, Worker};
 use super::{Local, WorkerKind};
-use crate::backend::wire::{Marks, WorkerArgs};
+use crate::backend::marks::Marks;
+use crate::backend::wire::WorkerArgs;
 use crate::backend::{Envelope, EnvelopeId, Event};
 use crate::worker::{self, Runner};
 use multiproc_core::codec;

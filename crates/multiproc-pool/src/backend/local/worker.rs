@@ -1,7 +1,7 @@
 //! One worker, seen from the pool.
 
-use super::journal;
-use crate::backend::wire::{AnswerHead, AnswerKind, FRAMED, Marks, TIMED, TaskHead, pair};
+use crate::backend::marks::{Marks, pair};
+use crate::backend::wire::{AnswerHead, AnswerKind, FRAMED, TIMED, TaskHead};
 use crate::backend::{Envelope, EnvelopeId, Event, Failure, Progress, Refusal, Results};
 use crate::stats::WorkerTimes;
 use multiproc_core::sys::clock;
@@ -353,7 +353,7 @@ impl Worker {
         if self.is_corrupt {
             return;
         }
-        let Some(found) = journal::read(&self.marks) else { return };
+        let Some(found) = self.marks.journal() else { return };
         let Some(held) = self.has.iter().find(|held| held.place as u32 == found.place) else { return };
         let end = found.first.saturating_add(found.count);
         if found.first > held.answered || end <= held.answered || end > held.count {
@@ -376,11 +376,9 @@ impl Worker {
             let is_first = self.has.front().is_some_and(|first| first.place == held.place);
             return if is_first { held.count } else { held.answered };
         }
-        // TAKE-BACK: Acquire, partner of the Release in `Desk::begin`.
-        let begun = self.marks.begun.load(Ordering::Acquire);
-        let place = (begun >> 32) as u32;
+        let (place, begun) = self.marks.begun();
         if place == held.place as u32 {
-            (begun as u32).clamp(held.answered, held.count)
+            begun.clamp(held.answered, held.count)
         } else if place.wrapping_sub(held.place as u32) < 1 << 31 {
             // It is at one behind this: all of this was run, and its last answers are on their way. Or it was taken
             // back in this very moment, and the answer that says so is.
@@ -392,8 +390,7 @@ impl Worker {
 
     /// Tells whether a held envelope is the one that it looked at last.
     pub(super) fn has_opened(&self, held: &Held) -> bool {
-        // TAKE-BACK: Acquire, as in `begun`.
-        (self.marks.begun.load(Ordering::Acquire) >> 32) as u32 == held.place as u32
+        self.marks.begun().0 == held.place as u32
     }
 
     pub(super) fn progress(&self, held: &Held) -> Progress {
@@ -404,11 +401,11 @@ impl Worker {
     }
 
     /// Has it run nothing more of what it has; tells how many elements of each envelope have been begun.
-    pub(super) fn take_back(&mut self, pass_barrier: impl FnOnce()) -> Vec<(EnvelopeId, u32)> {
-        // TAKE-BACK: SeqCst, partner of the fence or the compiler's in `Desk::begin`; the barrier is passed by both.
-        self.marks.taken_back.store(self.next_place - 1, Ordering::SeqCst);
+    ///
+    /// `passed` is [`Marks::take_back`]'s.
+    pub(super) fn take_back(&mut self, passed: impl FnOnce() -> bool) -> Vec<(EnvelopeId, u32)> {
         self.taken_back = self.next_place - 1;
-        pass_barrier();
+        self.marks.take_back(self.taken_back, passed);
         let begun: Vec<(EnvelopeId, u32)> = self.has.iter().map(|held| (held.id, self.begun(held))).collect();
         for (held, (_, begun)) in self.has.iter_mut().zip(&begun) {
             held.count = *begun;

@@ -41,8 +41,9 @@ fn what_a_worker_skips_while_its_marks_are_read_is_not_lost() {
     let begun = worker.take_back(|| {
         answer(1, 0, 4, AnswerKind::Returned);
         answer(1, 4, 1, AnswerKind::Skipped);
-        marks.begun.store(pair(2, 1), Ordering::Release); // TAKE-BACK: as in `Desk::begin`
+        assert!(!marks.begin(2, 0, false));
         answer(2, 0, 1, AnswerKind::Skipped);
+        false
     });
     assert_eq!(begun, [(EnvelopeId(7), 10), (EnvelopeId(8), 1)]);
     let mut events = Vec::new();
