@@ -37,21 +37,26 @@ pub(crate) fn command(args: &[String]) -> Result {
     if let Some(missing) = missing() {
         return Err(missing.into());
     }
-    let summaries = run_plan(&plan, &Workspace::read()?)?;
+    let mut summaries = Vec::new();
+    for outcome in run_plan(&plan, &Workspace::read()?)? {
+        summaries.extend(outcome?);
+    }
     test::print_summaries(&summaries);
     Ok(())
 }
 
 /// Runs all targets, for so many seconds each if somebody says.
-pub(crate) fn run_all(seconds: Option<u64>, workspace: &Workspace) -> Result<Vec<String>> {
+pub(crate) fn run_all(seconds: Option<u64>, workspace: &Workspace) -> Result<Vec<Result<Vec<String>>>> {
     run_plan(&Plan { targets: TARGETS.to_vec(), seconds: seconds.unwrap_or(SECONDS) }, workspace)
 }
 
-fn run_plan(plan: &Plan, workspace: &Workspace) -> Result<Vec<String>> {
+/// What each target did; one that found something does not stop the others.
+fn run_plan(plan: &Plan, workspace: &Workspace) -> Result<Vec<Result<Vec<String>>>> {
     for target in &plan.targets {
         shell::run(cargo_fuzz("build", target, workspace))?;
     }
-    plan.targets.iter().map(|target| run(target, plan.seconds, workspace)).collect()
+    let run = |target: &&str| run(target, plan.seconds, workspace).map(|line| vec![line]);
+    Ok(plan.targets.iter().map(run).collect())
 }
 
 /// Says what is not installed, and how to install it.

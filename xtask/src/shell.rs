@@ -1,9 +1,12 @@
 //! Runs commands: each is printed first, and each failure says which command it was.
 
 use std::error::Error;
+use std::fmt::Arguments;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +16,23 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// How long a process that a command left behind may hold the command's output: what is ending is let end.
 const LEFTOVER_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 10_000 });
+
+/// Standard output is for what another program reads.
+static IS_KEPT: AtomicBool = AtomicBool::new(false);
+
+/// Has all that commands print go to standard error from now on.
+pub(crate) fn keep_standard_output() {
+    IS_KEPT.store(true, Ordering::Relaxed);
+}
+
+/// Says something to who looks on.
+pub(crate) fn say(what: Arguments<'_>) {
+    if IS_KEPT.load(Ordering::Relaxed) {
+        eprintln!("{what}");
+    } else {
+        println!("{what}");
+    }
+}
 
 /// Returns the root folder of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -40,6 +60,9 @@ pub(crate) fn succeeds(mut command: Command) -> bool {
 /// Prints a command, runs it, and turns an exit code that is not 0 into an error.
 pub(crate) fn run(mut command: Command) -> Result {
     let line = announce(&command);
+    if IS_KEPT.load(Ordering::Relaxed) {
+        command.stdout(io::stderr().as_fd().try_clone_to_owned()?);
+    }
     let status = command.status().map_err(|error| format!("cannot start `{line}`: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{line}` failed: {status}").into()) }
 }
@@ -66,9 +89,13 @@ pub(crate) fn run_watched(
         let mut reader = BufReader::new(reader);
         let mut bytes = Vec::new();
         while reader.read_until(b'\n', &mut bytes)? != 0 {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(&bytes)?;
-            stdout.flush()?;
+            if IS_KEPT.load(Ordering::Relaxed) {
+                io::stderr().write_all(&bytes)?;
+            } else {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(&bytes)?;
+                stdout.flush()?;
+            }
             // The receiver goes only when the command is given up.
             let _ = sender.send(String::from_utf8_lossy(&bytes).trim_end().to_owned());
             bytes.clear();
@@ -107,7 +134,7 @@ pub(crate) fn run_watched(
 /// Prints a command as one would type it, and returns it.
 fn announce(command: &Command) -> String {
     let line = describe(command);
-    println!("$ {line}");
+    eprintln!("$ {line}");
     line
 }
 
