@@ -13,7 +13,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longer than any round should take.
-const HANG: Duration = Duration::from_secs(60);
+pub(crate) const HANG: Duration = Duration::from_secs(60);
+/// How long is waited for one end before the others are looked at.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// How long a processor's clock needs to become fast, in milliseconds; see [`set_warm_up`].
 static WARM: AtomicU64 = AtomicU64::new(60);
@@ -117,20 +119,37 @@ pub(crate) fn processes<A: Message>(
     ends: Vec<(A, Work<A>)>,
 ) -> Result<Outcome> {
     let gates = gates(placement, count, ends.len())?;
-    let mut children = Vec::new();
+    let mut running = Running(Vec::new());
     for ((with, work), gate) in ends.into_iter().zip(gates) {
         let process = Process::builder().daemon(true).start_method(StartMethod::ForkServer);
-        children.push(process.spawn((with, work, gate), end)?);
+        running.0.push(process.spawn((with, work, gate), end)?);
     }
-    let mut done = Vec::new();
-    for child in children {
-        if child.wait_timeout(HANG)?.is_none() {
-            child.kill()?;
-            return Err(format!("an end was not done after {HANG:?}").into());
+    let (began, mut done) = (Instant::now(), Vec::new());
+    while let Some(last) = running.0.last() {
+        last.wait_timeout(GLANCE)?;
+        // Whoever it is: one that waits for another that has failed does so for ever.
+        if let Some(ended) = running.0.iter().position(|end| !end.is_alive()) {
+            done.push(running.0.swap_remove(ended).join()??);
+        } else if began.elapsed() > HANG {
+            return Err(
+                format!("{} ends were not done after {HANG:?}, and were killed", running.0.len()).into()
+            );
         }
-        done.push(child.join()??);
     }
     Ok(Outcome::of(&done))
+}
+
+/// The ends of a round: none outlives it, whatever came of it, and keeps a processor from those measured next.
+struct Running(Vec<Process<Told>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for end in &self.0 {
+            // One that has ended by itself needs neither.
+            let _ = end.kill();
+            let _ = end.wait();
+        }
+    }
 }
 
 fn end<A: Message>((with, work, gate): (A, Work<A>, Gate)) -> Told {

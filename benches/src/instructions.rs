@@ -33,7 +33,8 @@ struct Baseline {
 /// Counts the operations whose names contain `only`, and compares them or writes them down.
 pub(crate) fn run(only: &str, updates: bool, is_json: bool) -> Result {
     if !is_there() {
-        println!("skipped: valgrind is not installed (Debian: apt-get install valgrind)");
+        // Not among the JSON objects.
+        eprintln!("skipped: valgrind is not installed (Debian: apt-get install valgrind)");
         return Ok(());
     }
     let mut before = Baseline::read()?;

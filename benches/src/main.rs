@@ -20,6 +20,7 @@ mod report;
 mod role;
 mod scenario;
 mod stats;
+mod steal;
 mod sys;
 mod worker;
 mod zygote;
@@ -57,6 +58,11 @@ fn main() -> ExitCode {
 fn run(args: &args::Args) -> Result {
     // Before anything starts a thread: it has to be forked from a process of one.
     let context = scenario::Context::new(args)?;
+    if args.json
+        && let Some(place) = &context.place
+    {
+        eprintln!("{place}");
+    }
     let mut outcomes = Vec::new();
     for scenario in scenario::chosen(args.only.as_deref())? {
         let outcome = measure::run(scenario, &context)?;

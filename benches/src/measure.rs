@@ -2,9 +2,10 @@
 
 use crate::Result;
 use crate::args::Peers;
-use crate::peer::peer_version;
+use crate::peer::is_peer;
 use crate::scenario::{Context, Scenario};
 use crate::stats::{self, Spread};
+use crate::steal::Ticks;
 use std::time::{Duration, Instant};
 
 /// Does this many operations, checks their results, and gives the cost of one in the scenario's unit.
@@ -20,7 +21,8 @@ pub(crate) struct System {
     goals: Vec<Goal>,
     /// What its figure may be at most, whatever the others do.
     limit: Option<f64>,
-    round: Round,
+    /// `None` once it has failed.
+    round: Option<Round>,
 }
 
 /// How many times the cost of `against` is allowed.
@@ -32,7 +34,14 @@ pub(crate) struct Goal {
 
 impl System {
     pub(crate) fn new(name: impl Into<String>, operations: u64, round: Round) -> System {
-        System { name: name.into(), operations, against: None, goals: Vec::new(), limit: None, round }
+        System {
+            name: name.into(),
+            operations,
+            against: None,
+            goals: Vec::new(),
+            limit: None,
+            round: Some(round),
+        }
     }
 
     /// Shows the ratio to that system.
@@ -48,6 +57,12 @@ impl System {
         self
     }
 
+    /// Who is named so, or has something to reach.
+    fn is_ours(&self) -> bool {
+        let is_named = self.name.starts_with("ours") || self.name.ends_with(", ours");
+        is_named || self.limit.is_some() || !self.goals.is_empty()
+    }
+
     /// Says what the figure may be at most.
     pub(crate) fn limit(mut self, at_most: f64) -> System {
         self.limit = Some(at_most);
@@ -59,7 +74,7 @@ impl System {
 #[derive(Default)]
 pub(crate) struct Bench {
     pub(crate) systems: Vec<System>,
-    /// Who is not on this machine, and why.
+    /// Who is not on this machine, and why: `system: reason`.
     pub(crate) absent: Vec<String>,
     /// What else was seen while it ran, asked for at the end.
     pub(crate) notes: Option<Box<dyn Fn() -> Vec<String>>>,
@@ -69,14 +84,34 @@ pub(crate) struct Bench {
 pub(crate) struct Outcome {
     pub(crate) scenario: &'static Scenario,
     pub(crate) rows: Vec<Row>,
-    pub(crate) absent: Vec<String>,
+    pub(crate) absent: Vec<Absent>,
     pub(crate) notes: Vec<String>,
+    /// The processors' time while it ran.
+    pub(crate) ticks: Ticks,
+}
+
+/// Who could not be measured.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Absent {
+    pub(crate) system: String,
+    pub(crate) why: String,
+}
+
+impl From<String> for Absent {
+    fn from(text: String) -> Absent {
+        let (system, why) = text.split_once(": ").unwrap_or(("all", &text));
+        Absent { system: system.to_owned(), why: why.to_owned() }
+    }
 }
 
 /// What came of a system.
 pub(crate) struct Row {
     pub(crate) system: String,
+    /// It has something to reach: it is ours.
+    pub(crate) is_ours: bool,
     pub(crate) samples: Vec<f64>,
+    /// Whom it is compared to; those with the same one are to be compared with each other.
+    pub(crate) group: Option<String>,
     pub(crate) against: Option<(String, Spread)>,
     pub(crate) goals: Vec<(Goal, Spread)>,
     pub(crate) limit: Option<f64>,
@@ -85,29 +120,39 @@ pub(crate) struct Row {
 /// Runs a scenario: a round of each system, in another order each time, so that no one has the quiet minute.
 pub(crate) fn run(scenario: &'static Scenario, context: &Context) -> Result<Outcome> {
     let named = |name: &str, error| format!("scenario `{}`, {name}: {error}", scenario.name);
+    let before = Ticks::now()?;
     let mut bench = (scenario.bench)(context).map_err(|error| named("set-up", error))?;
+    let mut absent: Vec<Absent> = bench.absent.drain(..).map(Absent::from).collect();
     if context.peers == Peers::None {
-        bench.systems.retain(|system| peer_version(&system.name).is_none());
-        bench.absent = vec!["all peers: left out by `--peers none`".to_owned()];
+        bench.systems.retain(|system| !is_peer(&system.name));
+        absent.retain(|absent| !is_peer(&absent.system));
+        let why = "left out by `--peers none`".to_owned();
+        absent.push(Absent { system: "all peers".to_owned(), why });
     }
     let count = bench.systems.len();
     let mut samples = vec![Vec::new(); count];
-    // Peers that have failed: no figure, and no end of the others'.
-    let mut gone = vec![false; count];
-    let mut failed = |name: &str, error| match peer_version(name) {
-        Some(_) => {
-            bench.absent.push(format!("{name}: {error}"));
-            Ok(())
+    // A peer that fails has no figure, and is no end of the others'.
+    let mut run = |system: &mut System, operations| -> Result<Option<f64>> {
+        let Some(round) = &mut system.round else { return Ok(None) };
+        match round(operations) {
+            Ok(sample) => Ok(Some(sample)),
+            Err(error) if is_peer(&system.name) => {
+                absent.push(Absent { system: system.name.clone(), why: error.to_string() });
+                // With all that it has started.
+                system.round = None;
+                Ok(None)
+            }
+            Err(error) => Err(named(&system.name, error).into()),
         }
-        None => Err(named(name, error)),
     };
-    for (system, is_gone) in bench.systems.iter_mut().zip(&mut gone) {
+    for system in &mut bench.systems {
+        if is_peer(&system.name) {
+            // It is set up by its first operation.
+            run(system, 1)?;
+        }
         // Once for whatever happens only the first time.
         let (tenth, began) = (system.operations.div_ceil(10), Instant::now());
-        if let Err(error) = (system.round)(tenth) {
-            failed(&system.name, error)?;
-            *is_gone = true;
-        }
+        run(system, tenth)?;
         if let Some(limit) = context.effort.limit() {
             let fits = tenth as f64 * (limit.as_secs_f64() / began.elapsed().as_secs_f64());
             system.operations = system.operations.min(fits as u64).max(tenth);
@@ -117,28 +162,22 @@ pub(crate) fn run(scenario: &'static Scenario, context: &Context) -> Result<Outc
         for turn in 0..count {
             let index = (turn + round) % count;
             let system = &mut bench.systems[index];
-            if gone[index] {
-                continue;
-            }
-            match (system.round)(system.operations) {
-                Ok(sample) => samples[index].push(sample),
-                Err(error) => {
-                    failed(&system.name, error)?;
-                    gone[index] = true;
-                }
-            }
+            let operations = system.operations;
+            samples[index].extend(run(system, operations)?);
         }
     }
+    let is_here = |system: &System| system.round.is_some();
     let ratio = |index: usize, against: &str| {
-        let other = bench.systems.iter().position(|system| system.name == against).filter(|at| !gone[*at])?;
-        // Round by round: what disturbed one side of a round is likely to have disturbed the other.
-        let ratios: Vec<f64> = samples[index].iter().zip(&samples[other]).map(|(a, b)| a / b).collect();
-        Some(Spread::of(&ratios))
+        let is_it = |system: &System| system.name == against && is_here(system);
+        let other = bench.systems.iter().position(is_it)?;
+        Some(Spread::of_ratios(&samples[index], &samples[other]))
     };
-    let here = bench.systems.iter().enumerate().filter(|(index, _)| !gone[*index]);
+    let here = bench.systems.iter().enumerate().filter(|(_, system)| is_here(system));
     let rows = here.map(|(index, system)| Row {
         system: system.name.clone(),
+        is_ours: system.is_ours(),
         samples: samples[index].clone(),
+        group: system.against.clone(),
         against: system.against.as_ref().and_then(|against| Some((against.clone(), ratio(index, against)?))),
         goals: system
             .goals
@@ -150,9 +189,30 @@ pub(crate) fn run(scenario: &'static Scenario, context: &Context) -> Result<Outc
     Ok(Outcome {
         scenario,
         rows: rows.collect(),
-        absent: std::mem::take(&mut bench.absent),
         notes: bench.notes.as_ref().map(|notes| notes()).unwrap_or_default(),
+        ticks: Ticks::now()? - before,
+        absent,
     })
+}
+
+/// Makes rounds of what is set up by the first one of them: for peers, of which none is started where it is left out, and
+/// one that cannot be set up is absent.
+pub(crate) fn prepared(make: impl FnOnce() -> Result<Round> + 'static) -> Round {
+    let (mut make, mut made) = (Some(make), None);
+    Box::new(move |count| {
+        if let Some(make) = make.take() {
+            made = Some(make()?);
+        }
+        match &mut made {
+            Some(round) => round(count),
+            None => Err("it could not be set up".into()),
+        }
+    })
+}
+
+/// What another program tells in nanoseconds, in microseconds.
+pub(crate) fn in_us(mut round: Round) -> Round {
+    Box::new(move |count| Ok(round(count)? / 1e3))
 }
 
 /// Makes a round of an operation that is timed by itself, in microseconds: the median.

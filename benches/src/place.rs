@@ -1,4 +1,5 @@
 use crate::sys;
+use std::fs;
 
 /// Where the ends of a link run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +16,17 @@ impl Placement {
     pub(crate) fn all() -> crate::Result<Vec<Placement>> {
         let cpus = sys::cpus()?;
         let Some(first) = cpus.first().copied() else { return Err("no processor may be used".into()) };
-        let apart = cpus.get(1).map(|second| Placement { cpus: [Some(first), Some(*second)] });
+        let second = second(&cpus, &siblings(first));
+        let apart = second.map(|second| Placement { cpus: [Some(first), Some(second)] });
         Ok(apart.into_iter().chain([Placement { cpus: [Some(first); 2] }]).collect())
+    }
+
+    /// What is to be said where the two cores are one.
+    pub(crate) fn told() -> crate::Result<Option<String>> {
+        let apart = Placement::all()?.into_iter().find(|placement| placement.is_apart());
+        let Some(Placement { cpus: [Some(first), Some(second)] }) = apart else { return Ok(None) };
+        let is_same = siblings(first).contains(&second);
+        Ok(is_same.then(|| format!("two cores: {first} and {second}, two threads of one core")))
     }
 
     /// Only together, for what has one end.
@@ -47,7 +57,44 @@ impl Placement {
     }
 }
 
+/// The one to be used beside the first: on another core, if there is one.
+fn second(cpus: &[usize], siblings: &[usize]) -> Option<usize> {
+    let mut others = cpus.iter().skip(1).copied();
+    others.clone().find(|cpu| !siblings.contains(cpu)).or_else(|| others.next())
+}
+
+/// The processors that are threads of the same core as this one; none where the system does not say.
+fn siblings(cpu: usize) -> Vec<usize> {
+    let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
+    listed(&fs::read_to_string(path).unwrap_or_default())
+}
+
+/// Reads a list such as `0-1,8`.
+fn listed(text: &str) -> Vec<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    text.trim().split(',').filter_map(range).flatten().collect()
+}
+
 /// Keeps this thread, and those that it starts from now on, on a processor.
 pub(crate) fn stay(cpu: Option<usize>) -> Result<(), String> {
     cpu.map_or(Ok(()), |cpu| sys::pin(cpu).map_err(|error| error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_on_another_core_if_there_is_one() {
+        assert_eq!(listed("0-1,8\n"), [0, 1, 8]);
+        assert!(listed("").is_empty());
+        assert_eq!(second(&[0, 1, 2, 3], &listed("0-1")), Some(2));
+        assert_eq!(second(&[0, 1, 4], &listed("0,4")), Some(1));
+        assert_eq!(second(&[2, 3], &listed("2-3")), Some(3));
+        assert_eq!(second(&[2, 3], &[]), Some(3));
+        assert_eq!(second(&[2], &[2]), None);
+    }
 }

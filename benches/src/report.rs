@@ -4,7 +4,7 @@ mod page;
 
 pub(crate) use page::{figures, write as page};
 
-use crate::measure::Outcome;
+use crate::measure::{Absent, Outcome};
 use crate::peer::peer_version;
 use crate::scenario::Context;
 use crate::stats::Spread;
@@ -16,9 +16,10 @@ pub(crate) fn legend(context: &Context) {
 }
 
 pub(crate) fn text(context: &Context) -> String {
+    let place = context.place.iter().map(|told| format!("\n{told}")).collect::<String>();
     format!(
         "{} rounds in turns. Each figure is the median of the rounds [min..max]; a ratio is the median of the \
-         round-by-round ratios [min..max].",
+         round-by-round ratios [min..max].{place}",
         context.rounds
     )
 }
@@ -64,15 +65,30 @@ pub(crate) fn table(outcome: &Outcome) {
             );
         }
     }
-    for absent in &outcome.absent {
+    for absent in absences(&outcome.absent) {
         println!("  absent: {absent}");
     }
-    for note in &outcome.notes {
+    for note in outcome.notes.iter().cloned().chain(outcome.ticks.told()) {
         println!("  {note}");
     }
 }
 
-/// Prints a scenario as one JSON object per system and line.
+/// Who is absent for the same reason, in one line each.
+fn absences(absent: &[Absent]) -> Vec<String> {
+    let mut lines: Vec<(String, &str)> = Vec::new();
+    for Absent { system, why } in absent {
+        match lines.iter_mut().find(|(_, reason)| reason == why) {
+            Some((systems, _)) => {
+                systems.push_str("; ");
+                systems.push_str(system);
+            }
+            None => lines.push((system.clone(), why)),
+        }
+    }
+    lines.into_iter().map(|(systems, why)| format!("{systems}: {why}")).collect()
+}
+
+/// Prints a scenario as one JSON object per system and line, those that are absent, too.
 pub(crate) fn json(outcome: &Outcome) {
     for row in &outcome.rows {
         let figure = Spread::of(&row.samples);
@@ -99,9 +115,12 @@ pub(crate) fn json(outcome: &Outcome) {
                 "ratio": against.map(|(_, ratio)| ratio.median),
                 "ratio_min": against.map(|(_, ratio)| ratio.min),
                 "ratio_max": against.map(|(_, ratio)| ratio.max),
-                "goals": goals, "limit": row.limit, "absent": outcome.absent, "notes": outcome.notes,
+                "goals": goals, "limit": row.limit, "notes": outcome.notes, "stolen": outcome.ticks.share(),
             })
         );
+    }
+    for Absent { system, why } in &outcome.absent {
+        println!("{}", json!({"scenario": outcome.scenario.name, "system": system, "absent": why}));
     }
 }
 
@@ -111,4 +130,16 @@ fn verdict(at_most: f64, ratio: &Spread) -> &'static str {
 
 fn spread(spread: &Spread, digits: usize) -> String {
     format!("{:.digits$} [{:.digits$}..{:.digits$}]", spread.median, spread.min, spread.max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_absent_for_the_same_reason_shares_a_line() {
+        let absent = ["a: no x", "b: no y: at all", "c: no x", "nothing was counted"];
+        let absent: Vec<Absent> = absent.into_iter().map(|text| Absent::from(text.to_owned())).collect();
+        assert_eq!(absences(&absent), ["a; c: no x", "b: no y: at all", "all: nothing was counted"]);
+    }
 }

@@ -9,6 +9,12 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
+    /// Summarises ratios round by round: what disturbed one side of a round is likely to have disturbed the other.
+    pub(crate) fn of_ratios(samples: &[f64], others: &[f64]) -> Spread {
+        let ratios: Vec<f64> = samples.iter().zip(others).map(|(a, b)| a / b).collect();
+        Spread::of(&ratios)
+    }
+
     /// Summarises samples; all zero where there are none.
     pub(crate) fn of(samples: &[f64]) -> Spread {
         let mut sorted = samples.to_vec();

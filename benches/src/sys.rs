@@ -75,6 +75,12 @@ pub(crate) fn kill(id: u32) -> io::Result<()> {
     done(unsafe { libc::kill(id.cast_signed(), libc::SIGKILL) })
 }
 
+/// Kills all processes of a group; the caller knows that the number is still its own.
+pub(crate) fn kill_group(id: u32) -> io::Result<()> {
+    // SAFETY: takes plain numbers.
+    done(unsafe { libc::kill(-id.cast_signed(), libc::SIGKILL) })
+}
+
 fn owned(fd: RawFd) -> io::Result<File> {
     done(fd)?;
     // SAFETY: the descriptor was just made and is nobody else's.

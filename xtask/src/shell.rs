@@ -131,7 +131,7 @@ pub(crate) fn run_watched(
     if status.success() { Ok(kept) } else { Err(format!("`{line}` failed: {status}").into()) }
 }
 
-/// Prints a command as one would type it, and returns it.
+/// Prints a command as one would type it, and returns it. Not among what it prints itself, which may be for a program.
 fn announce(command: &Command) -> String {
     let line = describe(command);
     eprintln!("$ {line}");

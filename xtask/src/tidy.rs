@@ -45,7 +45,7 @@ impl fmt::Display for Finding {
 
 /// Runs the command.
 pub(crate) fn command() -> Result {
-    println!("$ cargo xtask tidy");
+    eprintln!("$ cargo xtask tidy");
     let workspace = Workspace::read()?;
     let sources = read_sources(&root())?;
 

@@ -12,9 +12,11 @@ mod version;
 
 pub(crate) use boost::{boost, boost_version};
 pub(crate) use pthread::RobustMutex;
-pub(crate) use python::{interpreter, packaged, packaged_pools, python};
+pub(crate) use python::{
+    POOLS, interpreter, packaged, packaged_pools, python, python_script, python_version,
+};
 pub(crate) use venv::{PACKAGES, venv};
-pub(crate) use version::peer_version;
+pub(crate) use version::{is_peer, peer_version};
 
 /// Why the peers that take long to build are absent.
 #[cfg(not(feature = "peers"))]

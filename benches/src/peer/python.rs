@@ -1,69 +1,70 @@
 use super::venv;
-use crate::Result;
-use crate::measure::Round;
+use crate::measure::{Round, prepared};
 use crate::place::Placement;
 use crate::worker;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/link.py");
-const POOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/pool.py");
+pub(crate) const POOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/pool.py");
 
-/// A round of CPython's multiprocessing, or why there is none.
-pub(crate) fn python(
-    mode: &str,
-    number: usize,
-    placement: Placement,
-) -> Result<std::result::Result<Round, String>> {
-    round(interpreter(), mode, number, placement)
+/// Where a Python is, or why there is none.
+type Found = Result<PathBuf, String>;
+
+/// A round of CPython's multiprocessing.
+pub(crate) fn python(mode: &str, number: usize, placement: Placement) -> Round {
+    link(interpreter, mode, number, placement)
 }
 
-/// A round of a package that CPython does not come with, or why there is none.
-pub(crate) fn packaged(
-    mode: &str,
-    number: usize,
-    placement: Placement,
-) -> Result<std::result::Result<Round, String>> {
-    round(interpreter().and_then(|_| venv()), mode, number, placement)
+/// A round of a package that CPython does not come with.
+pub(crate) fn packaged(mode: &str, number: usize, placement: Placement) -> Round {
+    link(with_packages, mode, number, placement)
 }
 
-/// The pools of packages, and a round of each in a mode of `pool.py`; or why there are none.
-pub(crate) fn packaged_pools(mode: &str) -> Result<std::result::Result<Vec<(&'static str, Round)>, String>> {
-    let python = match interpreter().and_then(|_| venv()) {
-        Ok(python) => python,
-        Err(why) => return Ok(Err(why)),
-    };
-    let mut pools = Vec::new();
-    for (name, package) in [("Pebble, schedule", "pebble"), ("mpire, WorkerPool", "mpire"), ("loky", "loky")]
-    {
-        let mut command = Command::new(&python);
-        command.args([POOLS, mode, package]);
-        pools.push((name, worker::rounds(command)?));
-    }
-    Ok(Ok(pools))
+/// A round of another script of CPython's.
+pub(crate) fn python_script(script: &'static str, mode: &str) -> Round {
+    round(interpreter, vec![script.to_owned(), mode.to_owned()])
+}
+
+/// The pools of packages, and a round of each in a mode of `pool.py`.
+pub(crate) fn packaged_pools(mode: &str) -> [(&'static str, Round); 3] {
+    [("Pebble, schedule", "pebble"), ("mpire, WorkerPool", "mpire"), ("loky", "loky")].map(
+        |(name, package)| (name, round(with_packages, [POOLS, mode, package].map(str::to_owned).to_vec())),
+    )
 }
 
 /// CPython itself.
-pub(crate) fn interpreter() -> std::result::Result<PathBuf, String> {
-    let mut version = Command::new("python3");
-    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    match version.status() {
-        Ok(status) if status.success() => Ok("python3".into()),
-        _ => Err("CPython: there is no `python3` on the PATH".to_owned()),
-    }
+pub(crate) fn interpreter() -> Found {
+    python_version().map(|_| PathBuf::from("python3"))
 }
 
-fn round(
-    python: std::result::Result<PathBuf, String>,
-    mode: &str,
-    number: usize,
-    placement: Placement,
-) -> Result<std::result::Result<Round, String>> {
-    let python = match python {
-        Ok(python) => python,
-        Err(why) => return Ok(Err(why)),
-    };
-    let mut command = Command::new(python);
-    command.args([SCRIPT, mode, &number.to_string()]).args(placement.args());
-    Ok(Ok(worker::rounds(command)?))
+/// CPython's version, asked for once.
+pub(crate) fn python_version() -> Result<&'static str, String> {
+    static VERSION: OnceLock<Option<String>> = OnceLock::new();
+    let version = VERSION.get_or_init(|| {
+        let output = Command::new("python3").arg("--version").stderr(Stdio::null()).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        output.status.success().then(|| text.trim().trim_start_matches("Python ").to_owned())
+    });
+    version.as_deref().ok_or_else(|| "there is no `python3` on the PATH".to_owned())
+}
+
+fn with_packages() -> Found {
+    interpreter().and_then(|_| venv())
+}
+
+fn link(find: fn() -> Found, mode: &str, number: usize, placement: Placement) -> Round {
+    let mut args = vec![SCRIPT.to_owned(), mode.to_owned(), number.to_string()];
+    args.extend(placement.args());
+    round(find, args)
+}
+
+/// Nothing is looked for, made or started before it is to run.
+fn round(find: fn() -> Found, args: Vec<String>) -> Round {
+    prepared(move || {
+        let mut command = Command::new(find()?);
+        command.args(args);
+        worker::rounds(command)
+    })
 }

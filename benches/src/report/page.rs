@@ -1,8 +1,11 @@
 //! A page with tables and charts, for those who decide: ratios first, losses beside wins.
 
+use super::absences;
 use crate::Result;
 use crate::measure::{Outcome, Row};
+use crate::peer::is_peer;
 use crate::stats::Spread;
+use crate::steal::Ticks;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::fmt::Write;
@@ -34,8 +37,8 @@ const SHOWN: &[&str] = &[
     "pool-1mib",
     "manager-call",
 ];
-/// The one of which it shows the systems, and where they run.
-const SHOWN_WHOLE: (&str, &str) = ("queue-64", "| two cores");
+/// The one of which it shows the systems.
+const SHOWN_WHOLE: &str = "queue-64";
 
 const WIDTH: u32 = 900;
 /// Of a bar with the room around it.
@@ -46,8 +49,12 @@ const NAMES: u32 = 270;
 const PAIRS: u32 = 480;
 /// For the title above and the axis below.
 const MARGIN: u32 = 70;
+/// For what is said below the axis.
+const NOTE: u32 = 24;
 const OURS: RGBColor = RGBColor(0x1f, 0x6f, 0xb4);
 const DEARER: RGBColor = RGBColor(0xb4, 0x44, 0x1f);
+/// Than a floor, which nobody is below.
+const ABOVE_FLOOR: RGBColor = RGBColor(0xd9, 0xa4, 0x41);
 const OTHERS: RGBColor = RGBColor(0xa9, 0xb4, 0xbe);
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 
@@ -65,12 +72,15 @@ pub(crate) fn write(folder: &Path, legend: &str, outcomes: &[Outcome]) -> Result
         env!("CARGO_PKG_VERSION"),
         escaped(legend),
     );
+    if let Some(stolen) = stolen(outcomes) {
+        writeln!(html, "<p>In the whole run {}.</p>", escaped(&stolen))?;
+    }
     if ratios(&folder.join(RATIOS), outcomes, |_| true)? {
-        writeln!(html, "<p><img src=\"{RATIOS}\" alt=\"one ratio of each scenario as a bar\"></p>")?;
+        writeln!(html, "<p><img src=\"{RATIOS}\" alt=\"ours beside the best other one, bar by bar\"></p>")?;
     }
     for outcome in outcomes {
         let chart = format!("{}.svg", outcome.scenario.name);
-        draw(&folder.join(&chart), outcome, |_| true)?;
+        draw(&folder.join(&chart), outcome)?;
         section(&mut html, outcome, &chart)?;
     }
     let page = folder.join("index.html");
@@ -83,42 +93,71 @@ pub(crate) fn figures(outcomes: &[Outcome]) -> Result {
     let folder = Path::new(FIGURES);
     fs::create_dir_all(folder).map_err(|error| format!("create {}: {error}", folder.display()))?;
     ratios(&folder.join(RATIOS), outcomes, |scenario| SHOWN.contains(&scenario))?;
-    let (scenario, place) = SHOWN_WHOLE;
-    if let Some(outcome) = outcomes.iter().find(|outcome| outcome.scenario.name == scenario) {
-        draw(&folder.join(format!("{scenario}.svg")), outcome, |row| row.system.ends_with(place))?;
+    match outcomes.iter().find(|outcome| outcome.scenario.name == SHOWN_WHOLE) {
+        Some(outcome) => draw(&folder.join(format!("{SHOWN_WHOLE}.svg")), outcome),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// Draws what ours cost, divided by what it is compared to: the first such row of each scenario. What is dearer is
-/// shown like what is cheaper.
+/// What the host took in all of them, where that is worth a word.
+fn stolen(outcomes: &[Outcome]) -> Option<String> {
+    outcomes.iter().map(|outcome| outcome.ticks).sum::<Ticks>().told()
+}
+
+/// Draws what ours cost, divided by what the best other one does, in each scenario and wherever the ends are placed:
+/// what is dearer is shown like what is cheaper.
 fn ratios(path: &Path, outcomes: &[Outcome], is_shown: impl Fn(&str) -> bool) -> Result<bool> {
-    let rows: Vec<(String, Spread)> = outcomes
+    let mut pairs = Vec::new();
+    for outcome in outcomes.iter().filter(|outcome| is_shown(outcome.scenario.name)) {
+        for (ours, best) in beside_the_best(&outcome.rows) {
+            let (other, _) = best.system.split_once(" | ").unwrap_or((&best.system, ""));
+            let name = format!("{}: {} / {other}", outcome.scenario.name, ours.system);
+            pairs.push((name, is_peer(&best.system), Spread::of_ratios(&ours.samples, &best.samples)));
+        }
+    }
+    let bars: Vec<Bar<'_>> = pairs
         .iter()
-        .filter(|outcome| is_shown(outcome.scenario.name))
-        .filter_map(|outcome| {
-            let row = outcome.rows.iter().find(|row| is_ours(row) && row.against.is_some())?;
-            let (against, ratio) = row.against.as_ref()?;
-            let against = against.split(" | ").next().unwrap_or(against);
-            Some((format!("{}: {} / {against}", outcome.scenario.name, row.system), *ratio))
-        })
-        .collect();
-    let bars: Vec<Bar<'_>> = rows
-        .iter()
-        .map(|(name, ratio)| {
-            let color = if ratio.median <= 1.0 { OURS } else { DEARER };
+        .map(|(name, is_peer, ratio)| {
+            let dearer = if *is_peer { DEARER } else { ABOVE_FLOOR };
+            let color = if ratio.median <= 1.0 { OURS } else { dearer };
             Bar { name, color, from: 1.0, spread: *ratio, digits: 2 }
         })
         .collect();
     if !bars.is_empty() {
         bar_chart(
             path,
-            "cost of ours / cost of the other (logarithmic; left of 1 is cheaper)",
+            "cost of ours / cost of the best other one (left of 1 is cheaper; yellow: than a floor)",
             PAIRS,
             &bars,
+            stolen(outcomes).as_deref(),
         )?;
     }
     Ok(!bars.is_empty())
+}
+
+/// The first of ours of each place, or whatever else tells rows apart that are compared with each other, and the
+/// cheapest of the others there.
+fn beside_the_best(rows: &[Row]) -> Vec<(&Row, &Row)> {
+    let mut seen: Vec<Option<&str>> = Vec::new();
+    let mut pairs = Vec::new();
+    for ours in rows.iter().filter(|row| row.is_ours) {
+        let group = ours.group.as_deref();
+        if seen.contains(&group) {
+            continue;
+        }
+        let is_beside = |row: &&Row| {
+            let is_named = Some(row.system.as_str()) == group
+                || ours.goals.iter().any(|(goal, _)| goal.against == row.system);
+            !row.is_ours && (is_named || group.is_some() && row.group.as_deref() == group)
+        };
+        let cost = |row: &Row| Spread::of(&row.samples).median;
+        let others = rows.iter().filter(is_beside);
+        if let Some(best) = others.min_by(|a, b| cost(a).total_cmp(&cost(b))) {
+            seen.push(group);
+            pairs.push((ours, best));
+        }
+    }
+    pairs
 }
 
 fn section(html: &mut String, outcome: &Outcome, chart: &str) -> Result {
@@ -134,51 +173,52 @@ fn section(html: &mut String, outcome: &Outcome, chart: &str) -> Result {
         writeln!(
             html,
             "<tr{}><td>{}<td>{ratio}<td>{}<td>{:.1}<td>{:.1}<td>{:.1}<td>{}</tr>",
-            if is_ours(row) { " class=\"ours\"" } else { "" },
+            if row.is_ours { " class=\"ours\"" } else { "" },
             escaped(&row.system),
             escaped(to),
             figure.median,
             figure.min,
             figure.max,
-            goals(row),
+            goals(row, scenario.unit),
         )?;
     }
     html.push_str("</table>\n");
-    for absent in &outcome.absent {
-        writeln!(html, "<p>absent: {}</p>", escaped(absent))?;
+    for absent in absences(&outcome.absent) {
+        writeln!(html, "<p>absent: {}</p>", escaped(&absent))?;
     }
-    for note in &outcome.notes {
-        writeln!(html, "<p>{}</p>", escaped(note))?;
+    for note in outcome.notes.iter().cloned().chain(outcome.ticks.told()) {
+        writeln!(html, "<p>{}</p>", escaped(&note))?;
     }
     writeln!(html, "<p><img src=\"{chart}\" alt=\"the medians of {} as bars\"></p>", scenario.name)?;
     Ok(())
 }
 
 /// What was aimed at, and whether it was reached.
-fn goals(row: &Row) -> String {
-    let goals = row.goals.iter().map(|(goal, ratio)| {
-        let class = if ratio.median <= goal.at_most { "pass" } else { "miss" };
-        let text = format!("{:.2} of {:.2} × {}", ratio.median, goal.at_most, escaped(&goal.against));
-        format!("<span class=\"{class}\">{text}</span>")
+fn goals(row: &Row, unit: &str) -> String {
+    let told = |found: f64, at_most: f64, of: &str| {
+        let class = if found <= at_most { "pass" } else { "miss" };
+        format!("<span class=\"{class}\">{found:.2} of {of}</span>")
+    };
+    let ratios = row.goals.iter().map(|(goal, ratio)| {
+        let of = format!("{:.2} × {}", goal.at_most, escaped(&goal.against));
+        told(ratio.median, goal.at_most, &of)
     });
-    goals.collect::<Vec<_>>().join("<br>")
-}
-
-fn is_ours(row: &Row) -> bool {
-    row.system.starts_with("ours")
+    let figure = Spread::of(&row.samples).median;
+    let limit = row.limit.map(|limit| told(figure, limit, &format!("{limit} {unit}")));
+    ratios.chain(limit).collect::<Vec<_>>().join("<br>")
 }
 
 /// Draws a bar for each system, as long as the logarithm of its median, with its range as a line.
-fn draw(path: &Path, outcome: &Outcome, is_shown: impl Fn(&Row) -> bool) -> Result {
-    let rows: Vec<&Row> = outcome.rows.iter().filter(|row| is_shown(row)).collect();
-    let spreads: Vec<Spread> = rows.iter().map(|row| Spread::of(&row.samples)).collect();
+fn draw(path: &Path, outcome: &Outcome) -> Result {
+    let spreads: Vec<Spread> = outcome.rows.iter().map(|row| Spread::of(&row.samples)).collect();
     let least = spreads.iter().map(|spread| spread.min).fold(f64::MAX, f64::min).max(1e-6);
-    let bars: Vec<Bar<'_>> = rows
+    let bars: Vec<Bar<'_>> = outcome
+        .rows
         .iter()
         .zip(&spreads)
         .map(|(row, spread)| Bar {
             name: &row.system,
-            color: if is_ours(row) { OURS } else { OTHERS },
+            color: if row.is_ours { OURS } else { OTHERS },
             from: least / 2.0,
             spread: *spread,
             digits: usize::from(spread.median < 10.0) + 1,
@@ -189,6 +229,7 @@ fn draw(path: &Path, outcome: &Outcome, is_shown: impl Fn(&Row) -> bool) -> Resu
         &format!("{} ({}, logarithmic)", outcome.scenario.name, outcome.scenario.unit),
         NAMES,
         &bars,
+        outcome.ticks.told().as_deref(),
     )
 }
 
@@ -203,13 +244,16 @@ struct Bar<'a> {
     digits: usize,
 }
 
-/// Draws bars below each other, with the names at their left in so much room.
-fn bar_chart(path: &Path, caption: &str, room: u32, bars: &[Bar<'_>]) -> Result {
+/// Draws bars below each other, with the names at their left in so much room, and a note below them.
+fn bar_chart(path: &Path, caption: &str, room: u32, bars: &[Bar<'_>], note: Option<&str>) -> Result {
     let least = bars.iter().map(|bar| bar.spread.min.min(bar.from)).fold(f64::MAX, f64::min).max(1e-6);
     let most = bars.iter().map(|bar| bar.spread.max.max(bar.from)).fold(least, f64::max);
     let count = bars.len() as u32;
-    let area = SVGBackend::new(path, (WIDTH, count * LINE + MARGIN)).into_drawing_area();
-    area.fill(&WHITE)?;
+    let height = count * LINE + MARGIN;
+    let whole = (WIDTH, height + note.map_or(0, |_| NOTE));
+    let whole = SVGBackend::new(path, whole).into_drawing_area();
+    whole.fill(&WHITE)?;
+    let (area, below) = whole.split_vertically(height);
     let title = ("sans-serif", 17).into_font().color(&INK);
     let mut chart = ChartBuilder::on(&area)
         .caption(caption, title)
@@ -232,7 +276,10 @@ fn bar_chart(path: &Path, caption: &str, room: u32, bars: &[Bar<'_>]) -> Result 
         let (_, y) = chart.backend_coord(&(least, middle));
         area.draw(&Text::new(bar.name.to_owned(), (room as i32 - 8, y), right.clone()))?;
     }
-    area.present().map_err(|error| format!("write {}: {error}", path.display()))?;
+    if let Some(note) = note {
+        below.draw(&Text::new(note.to_owned(), (room as i32, NOTE as i32 / 2), left))?;
+    }
+    whole.present().map_err(|error| format!("write {}: {error}", path.display()))?;
     Ok(())
 }
 
@@ -247,8 +294,49 @@ mod tests {
 
     #[test]
     fn what_the_readme_shows_is_there() {
-        for name in SHOWN.iter().chain([&SHOWN_WHOLE.0]) {
+        for name in SHOWN.iter().chain([&SHOWN_WHOLE]) {
             assert!(scenario::chosen(Some(name)).unwrap().any(|scenario| scenario.name == *name), "{name}");
         }
+    }
+
+    fn row(system: &str, group: Option<&str>, cost: f64) -> Row {
+        Row {
+            system: system.to_owned(),
+            is_ours: system.starts_with("ours"),
+            samples: vec![cost],
+            group: group.map(str::to_owned),
+            against: None,
+            goals: Vec::new(),
+            limit: None,
+        }
+    }
+
+    #[test]
+    fn each_place_has_a_bar_beside_the_best_there() {
+        let (two, one) = (Some("Boost | two cores"), Some("Boost | one core"));
+        let rows = [
+            row("ours | two cores", two, 3.0),
+            row("ours, spsc | two cores", two, 2.0),
+            row("Boost | two cores", None, 6.0),
+            row("ring | two cores", two, 1.0),
+            row("ours | one core", one, 3.0),
+            row("ring | one core", one, 5.0),
+            row("Boost | one core", None, 4.0),
+        ];
+        let pairs = beside_the_best(&rows);
+        let names: Vec<(&str, &str)> =
+            pairs.iter().map(|(ours, best)| (ours.system.as_str(), best.system.as_str())).collect();
+        assert_eq!(
+            names,
+            [("ours | two cores", "ring | two cores"), ("ours | one core", "Boost | one core")]
+        );
+        assert!(beside_the_best(&[row("ours", None, 1.0), row("other", None, 1.0)]).is_empty());
+    }
+
+    #[test]
+    fn goals_in_units_are_shown() {
+        let mut row = row("ours", None, 7.0);
+        row.limit = Some(5.0);
+        assert_eq!(goals(&row, "ms"), "<span class=\"miss\">7.00 of 5 ms</span>");
     }
 }

@@ -3,7 +3,7 @@ use crate::Result;
 use crate::cargo::{self, ByHand, COPIED, Copied, Filled, Fresh, HANDED, PAGE, Passed, Pooled, handed};
 use crate::ends::{Crew, Gate, Told};
 use crate::link::in_processes;
-use crate::measure::{Bench, Round, System, check, trivial};
+use crate::measure::{Bench, Round, System, check, in_us, trivial};
 use crate::peer::boost;
 use crate::place::Placement;
 use multiproc_queue::Queue;
@@ -67,10 +67,7 @@ fn copy(context: &Context) -> Result<Bench> {
             }
             add("ipc-channel, bytes", heavy::ipc_channel_bulk(placement));
         }
-        match boost("stream", COPIED, 1, placement)? {
-            Ok(mut round) => add(BOOST, Box::new(move |count| Ok(round(count)? / 1e3))),
-            Err(why) => bench.absent.push(why),
-        }
+        add(BOOST, in_us(boost("stream", COPIED, 1, placement)));
     }
     if cfg!(not(feature = "peers")) {
         bench.absent.push(crate::peer::NO_HEAVY.to_owned());

@@ -140,7 +140,10 @@ impl Drop for Crew {
 }
 
 fn absent() -> Bench {
-    Bench { absent: vec!["nats-server: not installed".to_owned()], ..Bench::default() }
+    Bench {
+        absent: vec!["all: nats-server is not installed (Debian: apt-get install nats-server)".to_owned()],
+        ..Bench::default()
+    }
 }
 
 fn timed(scale: f64, mut run: impl FnMut(u64) -> Result<u64> + 'static) -> Round {

@@ -2,7 +2,7 @@ use super::{Context, Scenario};
 use crate::Result;
 use crate::ends::{Crew, Gate, Told};
 use crate::link::{Tried, in_processes, pause, since};
-use crate::measure::{Bench, Round, System};
+use crate::measure::{Bench, Round, System, in_us};
 use crate::peer::python;
 use crate::place::Placement;
 use crate::{stats, sys};
@@ -43,13 +43,8 @@ fn bench(context: &Context) -> Result<Bench> {
             .goal(name(FUTEX), 1.2));
         add(System::new(name(FUTEX), operations, waking::<Shared<Bare>>(placement)));
         add(System::new(name("eventfd"), operations, waking::<EventFd>(placement)));
-        match python("event", 0, placement)? {
-            Ok(mut round) => {
-                let round: Round = Box::new(move |count| Ok(round(count)? / 1e3));
-                add(System::new(name("CPython Event"), operations / 4, round));
-            }
-            Err(why) => bench.absent.push(why),
-        }
+        let by_python = in_us(python("event", 0, placement));
+        add(System::new(name("CPython Event"), operations / 4, by_python));
     }
     Ok(bench)
 }

@@ -3,7 +3,7 @@ use crate::Result;
 use crate::ends::{Crew, Gate, Told};
 use crate::floor::Socket;
 use crate::link::{in_processes, ping};
-use crate::measure::{Bench, Round, System, check, trivial};
+use crate::measure::{Bench, Round, System, check, in_us, trivial};
 use crate::peer::python;
 use crate::place::Placement;
 use multiproc_manager::{Manager, Proxy};
@@ -42,10 +42,7 @@ fn call(context: &Context) -> Result<Bench> {
             .goal(name(SOCKET), 1.5)
             .goal(name(PYTHON), 0.25));
         add(System::new(name(SOCKET), operations, ping::<[u64; 8], Socket>(placement, in_processes)));
-        match python("manager", 1, placement)? {
-            Ok(round) => add(System::new(name(PYTHON), operations / 10, in_us(round))),
-            Err(why) => bench.absent.push(why),
-        }
+        add(System::new(name(PYTHON), operations / 10, in_us(python("manager", 1, placement))));
     }
     Ok(bench)
 }
@@ -64,15 +61,9 @@ fn clients(context: &Context) -> Result<Bench> {
             .against(one_works)
             .goal(one_works, 0.6),
     ];
-    match python("manager", MANY as usize, placement)? {
-        Ok(round) => bench.systems.push(System::new(python_many, operations / 10, in_us(round)).against(one)),
-        Err(why) => bench.absent.push(why),
-    }
+    let by_python = in_us(python("manager", MANY as usize, placement));
+    bench.systems.push(System::new(python_many, operations / 10, by_python).against(one));
     Ok(bench)
-}
-
-fn in_us(mut round: Round) -> Round {
-    Box::new(move |count| Ok(round(count)? / 1e3))
 }
 
 fn set(value: &mut u64, number: u64) -> u64 {

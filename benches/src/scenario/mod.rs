@@ -3,7 +3,7 @@
 mod bulk;
 mod bytes_arg;
 mod calls;
-#[cfg(feature = "cluster")]
+#[cfg_attr(not(feature = "cluster"), path = "no_cluster.rs")]
 mod cluster;
 pub(crate) mod codec;
 mod event;
@@ -21,6 +21,7 @@ use crate::Result;
 use crate::args::{Args, Effort, Peers};
 use crate::ends;
 use crate::measure::Bench;
+use crate::place::Placement;
 use crate::zygote::Zygote;
 use std::rc::Rc;
 
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) effort: Effort,
     pub(crate) peers: Peers,
     pub(crate) zygote: Rc<Zygote>,
+    /// What is to be said of the processors.
+    pub(crate) place: Option<String>,
 }
 
 impl Context {
@@ -46,7 +49,8 @@ impl Context {
     pub(crate) fn new(args: &Args) -> Result<Context> {
         ends::set_warm_up(args.effort().warm_up());
         let zygote = Rc::new(Zygote::start()?);
-        Ok(Context { rounds: args.rounds(), effort: args.effort(), peers: args.peers, zygote })
+        let (effort, place) = (args.effort(), Placement::told()?);
+        Ok(Context { rounds: args.rounds(), effort, peers: args.peers, zygote, place })
     }
 }
 
@@ -87,15 +91,10 @@ const ALL: &[Scenario] = &[
     bulk::FILLED,
     bulk::PASSED,
     calls::SCENARIO,
-    #[cfg(feature = "cluster")]
     cluster::TASKS,
-    #[cfg(feature = "cluster")]
     cluster::ENVELOPES,
-    #[cfg(feature = "cluster")]
     cluster::ONE,
-    #[cfg(feature = "cluster")]
     cluster::BUSY,
-    #[cfg(feature = "cluster")]
     cluster::LARGE,
 ];
 
@@ -107,4 +106,18 @@ pub(crate) fn chosen(only: Option<&str>) -> Result<impl Iterator<Item = &'static
         return Err(format!("there is no scenario `{wanted}`, choose from: {}", names.join(", ")).into());
     }
     Ok(ALL.iter().filter(move |scenario| scenario.name.contains(&wanted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_is_told_of() {
+        let readme = include_str!("../../README.md");
+        let rows: String = readme.lines().filter(|line| line.starts_with("| `")).collect();
+        for scenario in ALL {
+            assert!(rows.contains(&format!("`{}`", scenario.name)), "{}", scenario.name);
+        }
+    }
 }

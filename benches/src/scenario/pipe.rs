@@ -4,7 +4,7 @@ use crate::cargo::{COPIED, HANDED, look, mark};
 use crate::ends::{Crew, Gate, Told};
 use crate::floor::Socket;
 use crate::link::{Link, Tried, in_processes, ping, stream};
-use crate::measure::{Bench, Round, System, check, trivial};
+use crate::measure::{Bench, Round, System, check, in_us, trivial};
 use crate::payload::Payload;
 use crate::peer::python;
 use crate::place::Placement;
@@ -93,11 +93,8 @@ fn there(context: &Context) -> Result<Bench> {
         let goals = goals(&[(PYTHON, 0.25)]);
         add(OURS, 100_000, &goals, stream::<P, Connection<P, P>>(placement, 1, in_processes));
         add(SOCKET, 100_000, &[], stream::<P, Socket>(placement, 1, in_processes));
+        add(PYTHON, 20_000, &[], python("pipe", size_of::<P>(), placement));
         let mut absent = Vec::new();
-        match python("pipe", size_of::<P>(), placement)? {
-            Ok(round) => add(PYTHON, 20_000, &[], round),
-            Err(why) => absent.push(why),
-        }
         heavy::stream_of::<P>(placement, add, &mut absent);
         Ok(absent)
     })
@@ -109,11 +106,8 @@ fn there_and_back(context: &Context) -> Result<Bench> {
         let goals = goals(&[(SOCKET, 1.15)]);
         add(OURS, 10_000, &goals, ping::<P, Connection<P, P>>(placement, in_processes));
         add(SOCKET, 10_000, &[], ping::<P, Socket>(placement, in_processes));
+        add(PYTHON, 2_000, &[], in_us(python("pipe-ping", size_of::<P>(), placement)));
         let mut absent = Vec::new();
-        match python("pipe-ping", size_of::<P>(), placement)? {
-            Ok(mut round) => add(PYTHON, 2_000, &[], Box::new(move |count| Ok(round(count)? / 1e3))),
-            Err(why) => absent.push(why),
-        }
         heavy::ping_of::<P>(placement, add, &mut absent);
         Ok(absent)
     })
@@ -136,14 +130,8 @@ fn bulk<const LEN: usize>(context: &Context, operations: u64) -> Result<Bench> {
             Ok(outcome.each(count) / 1e3)
         });
         add(SOCKET, operations, &[], by_hand);
-        Ok(match python("pipe-bytes", LEN, placement)? {
-            Ok(mut round) => {
-                let round: Round = Box::new(move |count| Ok(round(count)? / 1e3));
-                add(PYTHON, operations / 8, &[], round);
-                Vec::new()
-            }
-            Err(why) => vec![why],
-        })
+        add(PYTHON, operations / 8, &[], in_us(python("pipe-bytes", LEN, placement)));
+        Ok(Vec::new())
     })
 }
 

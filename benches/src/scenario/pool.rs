@@ -1,18 +1,17 @@
 use super::{Context, Scenario};
 use crate::Result;
 use crate::measure::{Bench, Round, System, check, trivial};
-use crate::{peer, worker};
+use crate::peer;
 use multiproc_pool::Pool;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const WORKERS: usize = 2;
-const PROCSPAWN: &str = "procspawn 1.0.2";
+const PROCSPAWN: &str = "procspawn";
 const RAYON: &str = "rayon, threads";
 const CPYTHON: &str = "CPython, Pool";
 const IDEAL: &str = "the work by half";
@@ -306,28 +305,16 @@ fn death(context: &Context) -> Result<Bench> {
         System::new("ours, the task errs", 5, told).limit(5.0),
         System::new("ours, two workers answer", 5, repaired).limit(25.0),
     ];
-    let mut absent = vec!["CPython: it hangs for ever when a worker is killed".to_owned()];
-    add_packages(context, "death", 3, &mut systems, &mut absent)?;
+    let absent = vec!["CPython: it hangs for ever when a worker is killed".to_owned()];
+    systems.extend(packages(context, "death", 3));
     Ok(Bench { systems, absent, ..Bench::default() })
 }
 
-/// Adds the pools of Python's packages, or says why they are absent.
-fn add_packages(
-    context: &Context,
-    mode: &str,
-    operations: u64,
-    systems: &mut Vec<System>,
-    absent: &mut Vec<String>,
-) -> Result<()> {
-    match peer::packaged_pools(mode)? {
-        Ok(pools) => systems.extend(
-            pools
-                .into_iter()
-                .map(|(name, round)| System::new(name, context.effort.operations(operations), round)),
-        ),
-        Err(why) => absent.push(why),
-    }
-    Ok(())
+/// The pools of Python's packages.
+fn packages(context: &Context, mode: &str, operations: u64) -> impl Iterator<Item = System> {
+    let operations = context.effort.operations(operations);
+    let pools = peer::packaged_pools(mode).into_iter();
+    pools.map(move |(name, round)| System::new(name, operations, round))
 }
 
 /// Kills a worker amid a task so often; the median of what `which` takes of the two times, in milliseconds.
@@ -368,7 +355,7 @@ fn deaths(count: u64, which: fn(f64, f64) -> f64) -> Result<f64> {
     Ok(crate::stats::median(&times))
 }
 
-/// Adds CPython, or says that it is absent.
+/// Adds CPython, and where it can do the same, its packages.
 fn with_python<const N: usize>(
     context: &Context,
     mode: &str,
@@ -378,20 +365,12 @@ fn with_python<const N: usize>(
 ) -> Result<Bench> {
     let mut systems = vec![ours];
     systems.extend(others);
-    let mut absent = Vec::new();
-    let version =
-        Command::new("python3").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if version.is_ok_and(|status| status.success()) {
-        let mut command = Command::new("python3");
-        command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/python/pool.py"), mode]);
-        systems.push(System::new(CPYTHON, context.effort.operations(operations), worker::rounds(command)?));
-    } else {
-        absent.push("CPython: there is no `python3` on the PATH".to_owned());
-    }
+    let by_python = peer::python_script(peer::POOLS, mode);
+    systems.push(System::new(CPYTHON, context.effort.operations(operations), by_python));
     if matches!(mode, "tasks" | "map") {
-        add_packages(context, mode, 5_000, &mut systems, &mut absent)?;
+        systems.extend(packages(context, mode, 5_000));
     }
-    Ok(Bench { systems, absent, ..Bench::default() })
+    Ok(Bench { systems, ..Bench::default() })
 }
 
 fn threads() -> Result<rayon::ThreadPool> {

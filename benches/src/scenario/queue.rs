@@ -5,7 +5,7 @@ use crate::link::{
     Crossbeam, Rtrb, Spsc, Std, asleep, crowd, flow, in_processes, ping, receive_batches, send_batches,
     stream,
 };
-use crate::measure::{Bench, Round, System};
+use crate::measure::{Bench, Round, System, in_us};
 use crate::payload::{Payload, Sample};
 use crate::peer::{boost, packaged, python};
 use crate::place::Placement;
@@ -110,12 +110,10 @@ impl Here<'_> {
         self.bench.systems.push(system);
     }
 
-    /// Adds a peer that may be absent.
-    fn add_if(&mut self, name: &str, operations: u64, round: std::result::Result<Round, String>) {
-        match round {
-            Ok(round) => self.add(name, operations, &[], round),
-            Err(why) if self.bench.absent.contains(&why) => {}
-            Err(why) => self.bench.absent.push(why),
+    /// Names a peer that is absent, once.
+    fn absent(&mut self, why: String) {
+        if !self.bench.absent.contains(&why) {
+            self.bench.absent.push(why);
         }
     }
 }
@@ -148,10 +146,10 @@ fn one_to_one<P: Payload>(context: &Context) -> Result<Bench> {
         let spsc = stream::<P, Spsc<P>>(placement, 1, in_processes);
         here.add(OURS_SPSC, 400_000, &[(RING, 1.0 / 0.9)], spsc);
         here.add(RING, 400_000, &[], stream::<P, Shared<FloorRing>>(placement, 1, in_processes));
-        here.add_if(BOOST, 200_000, boost("stream", size, 1, placement)?);
+        here.add(BOOST, 200_000, &[], boost("stream", size, 1, placement));
         heavy::stream::<P>(here, placement);
-        here.add_if(PYTHON, 10_000, python("queue", size, placement)?);
-        here.add_if(FASTER_FIFO, 10_000, packaged("faster-fifo", size, placement)?);
+        here.add(PYTHON, 10_000, &[], python("queue", size, placement));
+        here.add(FASTER_FIFO, 10_000, &[], packaged("faster-fifo", size, placement));
         here.add(CROSSBEAM, 400_000, &[], stream::<P, Crossbeam<P>>(placement, 1, ends::threads));
         here.add(STD, 400_000, &[], stream::<P, Std<P>>(placement, 1, ends::threads));
         here.add(RTRB, 400_000, &[], stream::<P, Rtrb<P>>(placement, 1, ends::threads));
@@ -164,7 +162,7 @@ fn two_to_two(context: &Context) -> Result<Bench> {
     both(context, BOOST, |here, placement| {
         let goals = [(BOOST, 0.5), (CROSSBEAM, 1.0 / 0.6)];
         here.add(OURS, 400_000, &goals, stream::<P, Queue<P>>(placement, 2, in_processes));
-        here.add_if(BOOST, 200_000, boost("stream", size_of::<P>(), 2, placement)?);
+        here.add(BOOST, 200_000, &[], boost("stream", size_of::<P>(), 2, placement));
         here.add(CROSSBEAM, 400_000, &[], stream::<P, Crossbeam<P>>(placement, 2, ends::threads));
         Ok(())
     })
@@ -213,10 +211,8 @@ fn among(
     bench.systems.push(goals(ours));
     // Its program has as many that put as those that take.
     if numbers[0] == numbers[1] {
-        match boost("stream", size_of::<P>(), numbers[0], place)? {
-            Ok(round) => bench.systems.push(add(BOOST, 200_000, round)),
-            Err(why) => bench.absent = vec![why],
-        }
+        let by_boost = boost("stream", size_of::<P>(), numbers[0], place);
+        bench.systems.push(add(BOOST, 200_000, by_boost));
     }
     let threads = crowd::<P, Crossbeam<P>>(place, numbers, ends::threads);
     bench.systems.push(add(CROSSBEAM, 400_000, threads));
@@ -230,11 +226,9 @@ fn there_and_back(context: &Context) -> Result<Bench> {
         here.add(OURS, 20_000, &[goal], ping::<P, Queue<P>>(placement, in_processes));
         here.add(OURS_SPSC, 20_000, &[goal], ping::<P, Spsc<P>>(placement, in_processes));
         here.add(RING, 20_000, &[], ping::<P, Shared<FloorRing>>(placement, in_processes));
-        let boost = boost("ping", size_of::<P>(), 1, placement)?.map(microseconds);
-        here.add_if(BOOST, 20_000, boost);
+        here.add(BOOST, 20_000, &[], in_us(boost("ping", size_of::<P>(), 1, placement)));
         heavy::ping::<P>(here, placement);
-        let python = python("ping", size_of::<P>(), placement)?.map(microseconds);
-        here.add_if(PYTHON, 2_000, python);
+        here.add(PYTHON, 2_000, &[], in_us(python("ping", size_of::<P>(), placement)));
         here.add(CROSSBEAM, 20_000, &[], ping::<P, Crossbeam<P>>(placement, ends::threads));
         here.add(RTRB, 20_000, &[], ping::<P, Rtrb<P>>(placement, ends::threads));
         Ok(())
@@ -250,11 +244,6 @@ fn to_sleepers(context: &Context) -> Result<Bench> {
         here.add(CROSSBEAM, 1_000, &[], asleep::<P, Crossbeam<P>>(placement, ends::threads));
         Ok(())
     })
-}
-
-/// Another program's figure is in nanoseconds.
-fn microseconds(mut round: Round) -> Round {
-    Box::new(move |count| Ok(round(count)? / 1e3))
 }
 
 #[cfg(feature = "peers")]
@@ -275,7 +264,7 @@ mod heavy {
             here.add(POLLED, 100_000, &[], there::<P, Polled>(placement, 1, in_processes));
         }
         let why = "its streams hang, since its listener can sleep for ever; it polls, on two cores";
-        here.add_if(ICEORYX, 0, Err(format!("{ICEORYX}: {why}")));
+        here.absent(format!("{ICEORYX}: {why}"));
         here.add(IPC_CHANNEL, 100_000, &[], there::<P, IpcChannel>(placement, 1, in_processes));
     }
 
@@ -293,7 +282,7 @@ mod heavy {
     use crate::place::Placement;
 
     pub(super) fn stream<P: Payload>(here: &mut Here<'_>, _: Placement) {
-        here.add_if("", 0, Err(NO_HEAVY.to_owned()));
+        here.absent(NO_HEAVY.to_owned());
     }
 
     pub(super) fn ping<P: Payload>(here: &mut Here<'_>, placement: Placement) {

@@ -6,7 +6,7 @@ use multiproc_process::StartMethod;
 use std::process::Command;
 
 const FLOOR: &str = "Command, this executable";
-const PROCSPAWN: &str = "procspawn 1.0.2";
+const PROCSPAWN: &str = "procspawn";
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "spawn",
