@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Also draw the charts that the README shows, into docs/figures.
     #[arg(long, conflicts_with_all = ["only", "smoke", "peers"])]
     pub(crate) figures: bool,
-    /// Which peers take part: all that are there, or none but the hand-written floors.
+    /// Which peers take part: all, or none but the hand-written floors; without this, those that are quick to build.
     #[arg(long, value_enum, default_value_t = Peers::All)]
     pub(crate) peers: Peers,
     /// Count the instructions of our operations instead, and compare them with what they were.

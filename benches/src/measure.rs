@@ -124,10 +124,10 @@ pub(crate) fn run(scenario: &'static Scenario, context: &Context) -> Result<Outc
     let mut bench = (scenario.bench)(context).map_err(|error| named("set-up", error))?;
     let mut absent: Vec<Absent> = bench.absent.drain(..).map(Absent::from).collect();
     if context.peers == Peers::None {
-        bench.systems.retain(|system| !is_peer(&system.name));
         absent.retain(|absent| !is_peer(&absent.system));
-        let why = "left out by `--peers none`".to_owned();
-        absent.push(Absent { system: "all peers".to_owned(), why });
+        for peer in bench.systems.extract_if(.., |system| is_peer(&system.name)) {
+            absent.push(Absent { system: peer.name, why: "left out by `--peers none`".to_owned() });
+        }
     }
     let count = bench.systems.len();
     let mut samples = vec![Vec::new(); count];
