@@ -2,12 +2,14 @@
 //
 //   boost stream SIZE PAIRS CPU CPU MS  to it: operations\n     from it: ns-for-one sum\n
 //   boost ping SIZE 1 CPU CPU MS
+//   boost asleep SIZE 1 CPU CPU MS      there and back, each to one who has slept for a while: the medians of both ways
 //   boost version                       says which one it is
 //
 // Each round is done by processes forked for it, which keep their processors busy for so many milliseconds and wait for
-// each other before they begin. The sum is that of
-// 3 * number + 1 over the numbers that were received.
+// each other before they begin. The sum is that of 3 * number + 1 over the numbers that were received; each page of a
+// message carries its number.
 
+#include <algorithm>
 #include <atomic>
 #include <boost/interprocess/ipc/message_queue.hpp>
 #include <boost/version.hpp>
@@ -31,6 +33,7 @@ using std::uint64_t;
 struct Shared {
     std::atomic<unsigned> arrived;
     uint64_t began[1024], ended[1024], sum[1024];
+    double median[1024];
 };
 
 static uint64_t now() {
@@ -48,18 +51,25 @@ static void pin(int cpu) {
     if (sched_setaffinity(0, sizeof set, &set) != 0) _exit(3);
 }
 
+static const size_t PAGE = 4096;
+
 static void fill(std::vector<char>& message, uint64_t number) {
     const uint64_t last = ~number;
-    std::memcpy(message.data(), &number, 8);
+    for (size_t at = 0; at == 0 || at + PAGE <= message.size(); at += PAGE)
+        std::memcpy(message.data() + at, &number, 8);
     std::memcpy(message.data() + message.size() - 8, &last, 8);
 }
 
 static uint64_t look(const std::vector<char>& message) {
-    uint64_t first, last;
+    uint64_t first, last, other;
     std::memcpy(&first, message.data(), 8);
     std::memcpy(&last, message.data() + message.size() - 8, 8);
     if (first != ~last) _exit(4);
-    return first * 3 + 1;
+    for (size_t at = PAGE; at + PAGE <= message.size(); at += PAGE) {
+        std::memcpy(&other, message.data() + at, 8);
+        if (other != first) _exit(4);
+    }
+    return first;
 }
 
 static void put(message_queue& queue, std::vector<char>& message, uint64_t number) {
@@ -73,6 +83,38 @@ static uint64_t get(message_queue& queue, std::vector<char>& message) {
     queue.receive(message.data(), message.size(), size, priority);
     if (size != message.size()) _exit(5);
     return look(message);
+}
+
+static uint64_t trivial(uint64_t number) { return number * 3 + 1; }
+
+// Lets the other end go to sleep, and is awake itself at its end.
+static void pause_a_while() {
+    usleep(60);
+    for (const uint64_t awake = now(); now() - awake < 20'000;) {}
+}
+
+// With the moment of its sending beside the number.
+static void put_stamped(message_queue& queue, std::vector<char>& message, uint64_t number) {
+    pause_a_while();
+    fill(message, number);
+    const uint64_t moment = now();
+    std::memcpy(message.data() + 8, &moment, 8);
+    queue.send(message.data(), message.size(), 0);
+}
+
+static uint64_t get_stamped(message_queue& queue, std::vector<char>& message, std::vector<double>& times) {
+    const uint64_t number = get(queue, message), arrived = now();
+    uint64_t moment;
+    std::memcpy(&moment, message.data() + 8, 8);
+    times.push_back(double(arrived - moment));
+    return number;
+}
+
+static double median(std::vector<double>& times) {
+    if (times.empty()) return 0;
+    std::sort(times.begin(), times.end());
+    const size_t half = times.size() / 2;
+    return times.size() % 2 ? times[half] : (times[half - 1] + times[half]) / 2;
 }
 
 int main(int argc, char** argv) {
@@ -116,16 +158,30 @@ int main(int argc, char** argv) {
             if (mode == "stream") {
                 for (uint64_t number = end / 2; number < count; number += pairs) {
                     if (first) put(*queues[0], message, number);
-                    else sum += get(*queues[0], message);
+                    else sum += trivial(get(*queues[0], message));
                 }
+            } else if (mode == "asleep") {
+                std::vector<double> times;
+                for (uint64_t number = 0; number < count; ++number) {
+                    if (first) {
+                        put_stamped(*queues[0], message, number);
+                        if (get_stamped(*queues[1], message, times) != number) _exit(6);
+                    } else {
+                        const uint64_t received = get_stamped(*queues[0], message, times);
+                        sum += trivial(received);
+                        put_stamped(*queues[1], message, received);
+                    }
+                }
+                shared->median[end] = median(times);
             } else {
                 for (uint64_t number = 0; number < count; ++number) {
                     if (first) {
                         put(*queues[0], message, number);
-                        get(*queues[1], message);
+                        if (get(*queues[1], message) != number) _exit(6);
                     } else {
-                        sum += get(*queues[0], message);
-                        put(*queues[1], message, number);
+                        const uint64_t received = get(*queues[0], message);
+                        sum += trivial(received);
+                        put(*queues[1], message, received);
                     }
                 }
             }
@@ -146,7 +202,8 @@ int main(int argc, char** argv) {
         }
         for (auto* queue : queues) delete queue;
         if (failed) return 1;
-        std::cout << double(ended - began) / std::max<uint64_t>(count, 1) << " " << sum << std::endl;
+        const double each = double(ended - began) / std::max<uint64_t>(count, 1);
+        std::cout << (mode == "asleep" ? shared->median[0] + shared->median[1] : each) << " " << sum << std::endl;
     }
     return 0;
 }

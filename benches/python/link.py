@@ -1,17 +1,20 @@
 """Does what CPython's multiprocessing has for it, told over standard input how many operations to do.
 
-    link.py queue SIZE CPU CPU     to it: operations\\n     from it: figure-in-ns sum\\n
-    link.py faster-fifo SIZE CPU CPU      the same over that package's queue
-    link.py ping SIZE CPU CPU
-    link.py pipe SIZE CPU CPU             objects over a Pipe
-    link.py pipe-ping SIZE CPU CPU
-    link.py pipe-bytes SIZE CPU CPU       bytes over a Pipe
-    link.py lock PROCESSES CPU CPU
-    link.py event 0 CPU CPU
-    link.py manager PROCESSES CPU CPU     calls on a manager's values, each process has its own
+    link.py queue SIZE CPU CPU MS     to it: operations\\n     from it: figure-in-ns sum\\n
+    link.py faster-fifo SIZE CPU CPU MS      the same over that package's queue
+    link.py ping SIZE CPU CPU MS
+    link.py asleep SIZE CPU CPU MS           there and back, each to one who has slept for a while
+    link.py pipe SIZE CPU CPU MS             objects over a Pipe
+    link.py pipe-ping SIZE CPU CPU MS
+    link.py pipe-bytes SIZE CPU CPU MS       bytes over a Pipe
+    link.py shared-memory SIZE CPU CPU MS    fresh SharedMemory, whose name goes over a Pipe
+    link.py lock PROCESSES CPU CPU MS
+    link.py event 0 CPU CPU MS
+    link.py manager PROCESSES CPU CPU MS     calls on a manager's objects, each process has its own
 
-Each round is done by processes forked for it, which wait for each other before they begin. The sum is that of
-3 * number + 1 over the numbers that were received, or over the operations that were done.
+Each round is done by processes forked for it, which keep their processors busy for so many milliseconds and wait for
+each other before they begin. The sum is that of 3 * number + 1 over the numbers that were received, or, of the lock,
+over as many as its number says at the end.
 """
 
 import multiprocessing
@@ -19,6 +22,13 @@ import os
 import statistics
 import sys
 import time
+from multiprocessing import resource_tracker
+from multiprocessing.managers import BaseManager
+from multiprocessing.shared_memory import SharedMemory
+
+PAGE = 4096
+# How many messages of shared memory may be under way.
+SEGMENTS = 4
 
 
 def now():
@@ -29,15 +39,19 @@ def trivial(number):
     return number * 3 + 1
 
 
+def same(found, expected):
+    if found != expected:
+        raise ValueError(f"{found} instead of {expected}")
+
+
 def put(queue, size, number):
     queue.put(number.to_bytes(8, "little") + b"\7" * (size - 8))
 
 
 def get(queue, size):
     message = queue.get()
-    if len(message) != size:
-        raise ValueError(f"{len(message)} bytes instead of {size}")
-    return trivial(int.from_bytes(message[:8], "little"))
+    same(len(message), size)
+    return int.from_bytes(message[:8], "little")
 
 
 def queue(context, mode, size):
@@ -53,8 +67,8 @@ def stream(end, count, size, there, _back):
     if end == 0:
         for number in range(count):
             put(there, size, number)
-        return 0
-    return sum(get(there, size) for _ in range(count))
+        return 0, 0
+    return sum(trivial(get(there, size)) for _ in range(count)), 0
 
 
 def ping(end, count, size, there, back):
@@ -62,11 +76,47 @@ def ping(end, count, size, there, back):
     for number in range(count):
         if end == 0:
             put(there, size, number)
-            get(back, size)
+            same(get(back, size), number)
         else:
-            total += get(there, size)
+            number = get(there, size)
+            total += trivial(number)
             put(back, size, number)
-    return total
+    return total, 0
+
+
+def pause():
+    """Lets the other end go to sleep, and is awake itself at its end."""
+    time.sleep(60e-6)
+    awake = now()
+    while now() - awake < 20_000:
+        pass
+
+
+def asleep(end, count, size, there, back):
+    """As `ping`, with the moment of its sending in each message."""
+
+    def send(queue, number):
+        pause()
+        rest = b"\7" * (size - 16)
+        queue.put(number.to_bytes(8, "little") + now().to_bytes(8, "little") + rest)
+
+    def receive(queue):
+        message = queue.get()
+        took = now() - int.from_bytes(message[8:16], "little")
+        same(len(message), size)
+        times.append(took)
+        return int.from_bytes(message[:8], "little")
+
+    times, total = [], 0
+    for number in range(count):
+        if end == 0:
+            send(there, number)
+            same(receive(back), number)
+        else:
+            number = receive(there)
+            total += trivial(number)
+            send(back, number)
+    return total, statistics.median(times)
 
 
 class Ends:
@@ -83,121 +133,177 @@ class Ends:
 
 
 def carry(end, count, size, there, _back):
-    """Sends bytes as they are; the receiver looks at the first ones."""
+    """Sends bytes as they are, with a number in each page, all of which the receiver reads."""
+    words, pages = PAGE // 8, size // PAGE
     if end == 0:
         message = bytearray(b"\7" * size)
+        heads = memoryview(message).cast("Q")[::words]
         for number in range(count):
-            message[:8] = number.to_bytes(8, "little")
+            heads[:] = memoryview(number.to_bytes(8, sys.byteorder) * pages).cast("Q")
             there.writer.send_bytes(message)
-        return 0
+        return 0, 0
     total = 0
     for _ in range(count):
         message = there.reader.recv_bytes()
-        if len(message) != size:
-            raise ValueError(f"{len(message)} bytes instead of {size}")
-        total += trivial(int.from_bytes(message[:8], "little"))
-    return total
+        same(len(message), size)
+        heads = memoryview(message).cast("Q")[::words].tolist()
+        same(heads, heads[:1] * pages)
+        total += trivial(heads[0])
+    return total, 0
 
 
-def run(work, cpu, end, gate, results, *rest):
+def share(end, count, size, there, _back, room):
+    """Writes all of fresh memory, and hands over its name; the receiver reads all of it."""
+    if end == 0:
+        piece = 16 * PAGE
+        for number in range(count):
+            room.acquire()
+            memory = SharedMemory(create=True, size=size)
+            words = number.to_bytes(8, sys.byteorder) * (piece // 8)
+            for at in range(0, size, piece):
+                memory.buf[at : at + piece] = words
+            there.put(memory.name)
+            memory.close()
+        return 0, 0
+    total = 0
+    for _ in range(count):
+        memory = SharedMemory(there.get())
+        same(memory.size, size)
+        with memory.buf.cast("Q") as words, words[:-1] as all_but_last, words[1:] as others:
+            if all_but_last != others:
+                raise ValueError("a message was torn")
+            total += trivial(words[0])
+        memory.close()
+        memory.unlink()
+        room.release()
+    return total, 0
+
+
+def run(work, cpu, warm, end, gate, results, *rest):
     if cpu >= 0:
         os.sched_setaffinity(0, {cpu})
+    if work is calling:
+        # Connected before it counts.
+        rest[-1][end].set(0)
+    begun = now()
+    while now() - begun < warm:
+        pass
     gate.wait()
     began = now()
     outcome = work(end, *rest)
-    results.put((began, now(), outcome))
+    results.put((began, now(), *outcome))
 
 
-def together(context, work, cpus, ends, *rest):
+def together(context, work, cpus, warm, ends, *rest):
     gate, results = context.Barrier(ends), context.SimpleQueue()
     children = [
-        context.Process(target=run, args=(work, cpus[end % 2], end, gate, results, *rest)) for end in range(ends)
+        context.Process(target=run, args=(work, cpus[end % 2], warm, end, gate, results, *rest)) for end in range(ends)
     ]
     for child in children:
         child.start()
+    # One that has failed puts nothing.
     outcomes = [results.get() for _ in children]
     for child in children:
         child.join()
     return outcomes
 
 
-def locking(_end, count, lock):
+def locking(_end, count, lock, total):
     for _ in range(count):
         lock.acquire()
+        total.value += 1
         lock.release()
-    return 0
+    return 0, 0
 
 
-def waking(end, count, there, back, stamp):
+def waking(end, count, there, back, stamp, current):
     if end == 0:
-        for _ in range(count):
+        for number in range(count):
             time.sleep(100e-6)
+            current.value = number
             stamp.value = now()
             there.set()
             back.acquire()
-        return 0
-    times = []
+        return 0, 0
+    times, total = [], 0
     for _ in range(count):
         there.wait()
         times.append(now() - stamp.value)
+        total += trivial(current.value)
         there.clear()
         back.release()
-    return statistics.median(times)
+    return total, statistics.median(times)
 
 
-def calling(end, count, values):
+class Number:
+    """What lies in the manager's server."""
+
+    def set(self, number):
+        self.value = number
+        return trivial(number)
+
+
+class Numbers(BaseManager):
+    pass
+
+
+Numbers.register("Number", Number)
+
+
+def calling(end, count, ends, values):
     value = values[end]
-    total = 0
-    for number in range(count):
-        value.set(number)
-        total += trivial(number)
-    return total if end == 0 else 0
+    return sum(value.set(number) for number in range(end, count, ends)), 0
 
 
-def manage(context, cpus, count, processes):
+def manage(context, cpus, warm, count, processes):
     """The server is where the other end would be; it inherits the affinity of who starts it."""
     own = os.sched_getaffinity(0)
     if processes == 1:
         os.sched_setaffinity(0, {cpus[1]})
-    manager = context.Manager()
+    manager = Numbers(ctx=context)
+    manager.start()
     os.sched_setaffinity(0, own)
-    values = [manager.Value("Q", 0) for _ in range(processes)]
-    outcomes = together(context, calling, cpus, processes, count // processes, values)
+    values = [manager.Number() for _ in range(processes)]
+    outcomes = together(context, calling, cpus, warm, processes, count, processes, values)
     manager.shutdown()
     return outcomes
 
 
 def main():
-    mode, number, *cpus = sys.argv[1:]
-    number, cpus = int(number), [int(cpu) for cpu in cpus]
+    mode, number, first, second, warm = sys.argv[1:]
+    number, cpus, warm = int(number), [int(first), int(second)], int(warm) * 1_000_000
     context = multiprocessing.get_context("fork")
+    # One for all processes, which register and remove the same names.
+    resource_tracker.ensure_running()
+    works = {"ping": ping, "asleep": asleep, "pipe": stream, "pipe-ping": ping, "pipe-bytes": carry}
     for line in sys.stdin:
         count = int(line)
-        expected = sum(map(trivial, range(count)))
-        if mode in ("queue", "faster-fifo", "ping"):
+        if mode in ("queue", "faster-fifo", "ping", "asleep"):
             queues = queue(context, mode, number), queue(context, mode, number)
-            work = ping if mode == "ping" else stream
-            outcomes = together(context, work, cpus, 2, count, number, *queues)
-            total = sum(outcome for _, _, outcome in outcomes)
+            outcomes = together(context, works.get(mode, stream), cpus, warm, 2, count, number, *queues)
         elif mode.startswith("pipe"):
-            work = {"pipe": stream, "pipe-ping": ping, "pipe-bytes": carry}[mode]
-            outcomes = together(context, work, cpus, 2, count, number, Ends(context), Ends(context))
-            total = sum(outcome for _, _, outcome in outcomes)
+            pipes = Ends(context), Ends(context)
+            outcomes = together(context, works[mode], cpus, warm, 2, count, number, *pipes)
+        elif mode == "shared-memory":
+            rest = Ends(context), None, context.Semaphore(SEGMENTS)
+            outcomes = together(context, share, cpus, warm, 2, count, number, *rest)
         elif mode == "lock":
-            outcomes = together(context, locking, cpus, number, count // number, context.Lock())
-            total = expected
+            lock, added = context.Lock(), context.Value("Q", 0, lock=False)
+            outcomes = together(context, locking, cpus, warm, number, count // number, lock, added)
+            same(added.value, count // number * number)
         elif mode == "manager":
-            outcomes = manage(context, cpus, count, number)
-            total = expected
+            outcomes = manage(context, cpus, warm, count, number)
         else:
-            stamp = context.Value("Q", 0, lock=False)
-            words = context.Event(), context.Semaphore(0), stamp
-            outcomes = together(context, waking, cpus, 2, count, *words)
-            total = expected
-        if mode == "event":
-            figure = max(outcome for _, _, outcome in outcomes)
+            stamps = [context.Value("Q", 0, lock=False) for _ in range(2)]
+            words = context.Event(), context.Semaphore(0), *stamps
+            outcomes = together(context, waking, cpus, warm, 2, count, *words)
+        began, ended, totals, figures = zip(*outcomes)
+        total = sum(map(trivial, range(count))) if mode == "lock" else sum(totals)
+        if mode in ("event", "asleep"):
+            # Of both ways, where there are two.
+            figure = sum(figures)
         else:
-            figure = (max(ended for _, ended, _ in outcomes) - min(began for began, _, _ in outcomes)) / max(count, 1)
+            figure = (max(ended) - min(began)) / max(count, 1)
         print(figure, total, flush=True)
 
 

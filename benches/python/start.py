@@ -1,7 +1,12 @@
-"""Starts processes when told to; the protocol is that of src/worker.rs."""
+"""Starts processes when told to; the protocol is that of src/worker.rs.
+
+    start.py fork|forkserver|spawn
+    python3 -c 'import start; start.main()' preloaded      a fork server that has this module already
+
+In the last case there is no main file, which each child would run again.
+"""
 
 import multiprocessing
-import statistics
 import sys
 import time
 
@@ -22,7 +27,13 @@ def call(context, number):
 
 
 def main():
-    context = multiprocessing.get_context(sys.argv[1])
+    # Not at the top: children that import this file anew would pay for it.
+    import statistics
+
+    method = sys.argv[1]
+    context = multiprocessing.get_context("forkserver" if method == "preloaded" else method)
+    if method == "preloaded":
+        context.set_forkserver_preload(["start"])
     # Not `for line in sys.stdin`, which reads ahead.
     while line := sys.stdin.readline():
         times, total = [], 0

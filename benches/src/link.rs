@@ -164,7 +164,7 @@ fn ping_first<P: Payload, L: Link<P>>(((there, back), gate): ((L, L), Gate)) -> 
     gate.pass(|count| {
         for number in 0..count {
             put(P::of(number))?;
-            get()?.number()?;
+            answers(&get()?, number)?;
         }
         Ok((0, 0.0))
     })
@@ -183,12 +183,19 @@ fn ping_second<P: Payload, L: Link<P>>(((there, back), gate): ((L, L), Gate)) ->
     })
 }
 
+/// Whether that is the message of that number.
+fn answers<P: Payload>(message: &P, number: u64) -> Tried<()> {
+    check(message.number()?, number).map_err(|error| error.to_string())
+}
+
 /// A message there and one back, each to one who has slept for a while: the medians of both ways, in microseconds.
 pub(crate) fn asleep<P: Payload, L: Link<P>>(placement: Placement, run: Runner<(L, L)>) -> Round {
     Box::new(move |count| {
         let ([to, there], [back, from]) = (one_pair::<P, L>()?, one_pair::<P, L>()?);
         let ends: Crew<(L, L)> = vec![((to, from), wake_first::<P, L>), ((there, back), wake_second::<P, L>)];
-        Ok(run(placement, count, ends)?.figure / 1e3)
+        let outcome = run(placement, count, ends)?;
+        check(outcome.sum, (0..count).map(trivial).sum())?;
+        Ok(outcome.figure / 1e3)
     })
 }
 
@@ -196,10 +203,12 @@ fn wake_first<P: Payload, L: Link<P>>(((there, back), gate): ((L, L), Gate)) -> 
     let (mut put, mut get) = (there.sender()?, back.receiver()?);
     gate.pass(|count| {
         let mut times = Vec::new();
-        for _ in 0..count {
+        for number in 0..count {
             pause();
-            put(P::of(sys::now()))?;
-            times.push(since(get()?.number()?));
+            put(stamped(number))?;
+            let message = get()?;
+            times.push(since(moment(&message)));
+            answers(&message, number)?;
         }
         Ok((0, stats::median(&times)))
     })
@@ -208,14 +217,31 @@ fn wake_first<P: Payload, L: Link<P>>(((there, back), gate): ((L, L), Gate)) -> 
 fn wake_second<P: Payload, L: Link<P>>(((there, back), gate): ((L, L), Gate)) -> Told {
     let (mut get, mut put) = (there.receiver()?, back.sender()?);
     gate.pass(|count| {
-        let mut times = Vec::new();
+        let (mut sum, mut times) = (0, Vec::new());
         for _ in 0..count {
-            times.push(since(get()?.number()?));
+            let message = get()?;
+            times.push(since(moment(&message)));
+            let number = message.number()?;
+            sum += trivial(number);
             pause();
-            put(P::of(sys::now()))?;
+            put(stamped(number))?;
         }
-        Ok((0, stats::median(&times)))
+        Ok((sum, stats::median(&times)))
     })
+}
+
+/// The message of that number, with this moment in it.
+fn stamped<P: Payload>(number: u64) -> P {
+    let mut message = P::of(number);
+    if let Some(word) = message.words_mut().get_mut(1) {
+        *word = sys::now();
+    }
+    message
+}
+
+/// When it was made.
+fn moment<P: Payload>(message: &P) -> u64 {
+    message.words().get(1).copied().unwrap_or(0)
 }
 
 /// Nanoseconds since a moment of [`sys::now`].

@@ -16,6 +16,8 @@ pub(crate) struct System {
     pub(crate) name: String,
     /// Operations a round.
     operations: u64,
+    /// Does so many in a quick run too, however long they take.
+    is_uncut: bool,
     /// Whom to divide by.
     against: Option<String>,
     goals: Vec<Goal>,
@@ -37,11 +39,18 @@ impl System {
         System {
             name: name.into(),
             operations,
+            is_uncut: false,
             against: None,
             goals: Vec::new(),
             limit: None,
             round: Some(round),
         }
+    }
+
+    /// Keeps the number of its operations, where the cost of one depends on it.
+    pub(crate) fn uncut(mut self) -> System {
+        self.is_uncut = true;
+        self
     }
 
     /// Shows the ratio to that system.
@@ -153,7 +162,7 @@ pub(crate) fn run(scenario: &'static Scenario, context: &Context) -> Result<Outc
         // Once for whatever happens only the first time.
         let (tenth, began) = (system.operations.div_ceil(10), Instant::now());
         run(system, tenth)?;
-        if let Some(limit) = context.effort.limit() {
+        if let Some(limit) = context.effort.limit().filter(|_| !system.is_uncut) {
             let fits = tenth as f64 * (limit.as_secs_f64() / began.elapsed().as_secs_f64());
             system.operations = system.operations.min(fits as u64).max(tenth);
         }

@@ -11,7 +11,7 @@ mod venv;
 mod version;
 
 pub(crate) use boost::{boost, boost_version};
-pub(crate) use pthread::RobustMutex;
+pub(crate) use pthread::{PlainMutex, Pthread, RobustMutex};
 pub(crate) use python::{
     POOLS, interpreter, packaged, packaged_pools, python, python_script, python_version,
 };

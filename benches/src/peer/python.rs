@@ -1,4 +1,5 @@
 use super::venv;
+use crate::ends;
 use crate::measure::{Round, prepared};
 use crate::place::Placement;
 use crate::worker;
@@ -6,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/link.py");
 pub(crate) const POOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/pool.py");
 
@@ -23,8 +25,8 @@ pub(crate) fn packaged(mode: &str, number: usize, placement: Placement) -> Round
 }
 
 /// A round of another script of CPython's.
-pub(crate) fn python_script(script: &'static str, mode: &str) -> Round {
-    round(interpreter, vec![script.to_owned(), mode.to_owned()])
+pub(crate) fn python_script(args: &[&str]) -> Round {
+    round(interpreter, args.iter().map(|arg| (*arg).to_owned()).collect())
 }
 
 /// The pools of packages, and a round of each in a mode of `pool.py`.
@@ -57,6 +59,7 @@ fn with_packages() -> Found {
 fn link(find: fn() -> Found, mode: &str, number: usize, placement: Placement) -> Round {
     let mut args = vec![SCRIPT.to_owned(), mode.to_owned(), number.to_string()];
     args.extend(placement.args());
+    args.push(ends::warm_up_time().to_string());
     round(find, args)
 }
 
@@ -64,7 +67,8 @@ fn link(find: fn() -> Found, mode: &str, number: usize, placement: Placement) ->
 fn round(find: fn() -> Found, args: Vec<String>) -> Round {
     prepared(move || {
         let mut command = Command::new(find()?);
-        command.args(args);
+        // A fork server that loads a module first finds it nowhere else.
+        command.args(args).env("PYTHONPATH", FOLDER);
         worker::rounds(command)
     })
 }

@@ -4,11 +4,12 @@ use crate::cargo::{self, ByHand, COPIED, Copied, Filled, Fresh, HANDED, PAGE, Pa
 use crate::ends::{Crew, Gate, Told};
 use crate::link::in_processes;
 use crate::measure::{Bench, Round, System, check, in_us, trivial};
-use crate::peer::boost;
+use crate::peer::{boost, python};
 use crate::place::Placement;
 use multiproc_queue::Queue;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
+use std::hint::black_box;
 use std::sync::Arc;
 
 /// How many messages may be under way in a queue.
@@ -19,6 +20,7 @@ const POOL: &str = "ours, BytesPool and pipe";
 const SHARED: &str = "ours, SharedBytes and pipe";
 const FRESH: &str = "a fresh memfd by hand";
 const SMALL: &str = "SharedBytes of 4 KiB";
+const MEMCPY: &str = "one memcpy, no other process";
 const BOOST: &str = "Boost message_queue";
 const ICEORYX: &str = "iceoryx2, polling";
 
@@ -58,6 +60,7 @@ fn copy(context: &Context) -> Result<Bench> {
         add(POOL, handed::<Pooled<Copied>>(placement));
         add(SHARED, handed::<Fresh<Copied>>(placement));
         add(FRESH, handed::<ByHand<Copied>>(placement));
+        add(MEMCPY, copied::<COPIED>(placement));
         #[cfg(feature = "peers")]
         {
             use crate::peer::heavy;
@@ -72,6 +75,7 @@ fn copy(context: &Context) -> Result<Bench> {
     if cfg!(not(feature = "peers")) {
         bench.absent.push(crate::peer::NO_HEAVY.to_owned());
     }
+    bench.absent.push("CPython: over its Pipe in `pipe-1mib`".to_owned());
     Ok(bench)
 }
 
@@ -88,8 +92,13 @@ fn filled(context: &Context) -> Result<Bench> {
                 .goal(name(FRESH), 0.25),
             system(SHARED, handed::<Fresh<Filled>>(placement)),
             system(FRESH, handed::<ByHand<Filled>>(placement)),
+            system(MEMCPY, copied::<HANDED>(placement)),
         ]);
+        let by_python = in_us(python("shared-memory", HANDED, placement));
+        let by_python = System::new(name("CPython SharedMemory"), operations.div_ceil(4), by_python);
+        bench.systems.push(by_python.against(name(FRESH)));
     }
+    bench.absent.push("iceoryx2, ipc-channel and Boost: with 1 MiB, in `copy-1mib`".to_owned());
     Ok(bench)
 }
 
@@ -105,6 +114,29 @@ fn passed(context: &Context) -> Result<Bench> {
         ]);
     }
     Ok(bench)
+}
+
+/// The floor under whoever copies: one copy of bytes into memory that is there, each page looked at; in microseconds.
+fn copied<const LEN: usize>(placement: Placement) -> Round {
+    Box::new(move |count| {
+        let ends: Crew<()> = vec![((), copy_once::<LEN>)];
+        let outcome = in_processes(placement, count, ends)?;
+        check(outcome.sum, (0..count).map(trivial).sum())?;
+        Ok(outcome.each(count) / 1e3)
+    })
+}
+
+fn copy_once<const LEN: usize>(((), gate): ((), Gate)) -> Told {
+    let (mut source, mut target) = (vec![7; LEN], vec![8; LEN]);
+    gate.pass(|count| {
+        let mut sum = 0;
+        for number in 0..count {
+            cargo::mark(&mut source, number);
+            target.copy_from_slice(black_box(&source));
+            sum += trivial(cargo::look(black_box(&target), LEN)?);
+        }
+        Ok((sum, 0.0))
+    })
 }
 
 /// Through our queue; the cost of one, in microseconds.
@@ -144,7 +176,7 @@ fn get((queue, gate): (Queue<Blob>, Gate)) -> Told {
 
 /// Bytes that a sender can give away and keep, as a message of bytes.
 #[derive(Clone)]
-struct Blob(Arc<Vec<u8>>);
+pub(super) struct Blob(pub(super) Arc<Vec<u8>>);
 
 impl Serialize for Blob {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {

@@ -78,16 +78,18 @@ impl Server {
         command.args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"]).arg(&folder);
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/sbin:/usr/local/bin"));
-        let Ok(mut child) = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn() else {
+        let Ok(child) = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn() else {
             return Ok(None);
         };
-        let Some(log) = child.stderr.take() else { return Err("a server without a log".into()) };
+        // From here on, so that one that does not come up leaves nothing behind.
+        let mut server = Server { child, url: format!("nats://127.0.0.1:{port}"), folder };
+        let Some(log) = server.child.stderr.take() else { return Err("a server without a log".into()) };
         let mut log = BufReader::new(log).lines().map_while(std::result::Result::ok);
         if !log.by_ref().any(|line| line.contains("Server is ready")) {
             return Err("nats-server did not start".into());
         }
         thread::spawn(move || log.for_each(drop));
-        Ok(Some(Rc::new(Server { child, url: format!("nats://127.0.0.1:{port}"), folder })))
+        Ok(Some(Rc::new(server)))
     }
 }
 
@@ -295,6 +297,23 @@ fn bare_request(server: &Rc<Server>) -> Result<Round> {
     ))
 }
 
+/// A message of about an envelope's length: whether it is a round's last one, and its number.
+fn written(is_last: bool, number: u64) -> Vec<u8> {
+    let mut body = vec![0; ENVELOPE];
+    body[0] = u8::from(is_last);
+    body[1..9].copy_from_slice(&number.to_le_bytes());
+    body
+}
+
+fn read(body: &[u8]) -> std::result::Result<(bool, u64), Failure> {
+    match body.split_first().map(|(is_last, rest)| (is_last, rest.first_chunk())) {
+        Some((is_last, Some(number))) if body.len() == ENVELOPE => {
+            Ok((*is_last == 1, u64::from_le_bytes(*number)))
+        }
+        _ => Err("a message was torn".into()),
+    }
+}
+
 fn pull(url: String) {
     let serve = async {
         let client = async_nats::connect(&url).await?;
@@ -308,12 +327,15 @@ fn pull(url: String) {
         };
         let consumer = stream.get_or_create_consumer("bare", config).await?;
         let mut messages = consumer.messages().await?;
+        let mut sum = 0;
         while let Some(message) = messages.next().await {
             let message = message?;
             message.ack().await?;
-            // The last one of a round says so.
-            if message.payload.first() == Some(&1) {
-                client.publish("bare.done", "".into()).await?;
+            let (is_last, number) = read(&message.payload)?;
+            sum += trivial(number);
+            if is_last {
+                client.publish("bare.done", sum.to_string().into()).await?;
+                sum = 0;
             }
         }
         Ok::<(), Failure>(())
@@ -354,16 +376,15 @@ fn bare_stream(server: &Rc<Server>) -> Result<Round> {
                 client.flush().await?;
                 let mut stored = Vec::with_capacity(count as usize);
                 for number in 0..count {
-                    let mut body = vec![0; ENVELOPE];
-                    body[0] = u8::from(number + 1 == count);
+                    let body = written(number + 1 == count, number);
                     stored.push(js.publish("bare.task", body.into()).await?);
                 }
                 for one in stored {
                     one.await?;
                 }
-                done.next().await;
+                let sum = done.next().await.ok_or("the server has gone")?;
                 drop(alive);
-                Ok((0..count).map(trivial).sum())
+                Ok(std::str::from_utf8(&sum.payload)?.parse()?)
             }
         },
         runtime,

@@ -3,19 +3,22 @@ use crate::Result;
 use crate::ends::{self, Gate, Told};
 use crate::link::{Runner, Tried, in_processes};
 use crate::measure::{Bench, Round, System, check};
-use crate::peer::{RobustMutex, python};
+use crate::peer::{PlainMutex, Pthread, RobustMutex, python};
 use crate::place::Placement;
 use multiproc_core::Deadline;
 use multiproc_shm::{Shared, ShmSafe};
-use multiproc_sync::Mutex;
 use multiproc_sync::raw::Lock;
+use multiproc_sync::{Mutex, Semaphore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const PARKING_LOT: &str = "parking_lot, threads";
+const STD: &str = "std Mutex, threads";
 const ROBUST: &str = "pthread robust";
+const PLAIN: &str = "pthread, not robust";
 const OURS: &str = "ours, Mutex";
 const RAW: &str = "ours, raw lock";
+const SEMAPHORE: &str = "ours, Semaphore";
 
 pub(super) const FREE: Scenario = Scenario {
     name: "lock",
@@ -31,7 +34,7 @@ pub(super) const FREE: Scenario = Scenario {
 
 pub(super) const CONTENDED: Scenario = Scenario {
     name: "lock-contended",
-    sentence: "the same by two processes (threads for parking_lot) that do nothing else; the cost of one",
+    sentence: "the same by two processes (threads for parking_lot and std) that do nothing else; the cost of one",
     unit: "ns",
     bench: |context| {
         bench(context, &Placement::all()?, 2, |system, name, _| {
@@ -62,14 +65,18 @@ fn bench(context: &Context, placements: &[Placement], ends: usize, goals: Goals)
         };
         add(OURS, operations, counting::<Shared<Mutex<u64>>>(placement, ends, in_processes));
         add(RAW, operations, counting::<Shared<Raw>>(placement, ends, in_processes));
+        add(SEMAPHORE, operations, counting::<Shared<Guarded>>(placement, ends, in_processes));
         add(
             PARKING_LOT,
             operations,
             counting::<Arc<parking_lot::Mutex<u64>>>(placement, ends, ends::threads),
         );
+        add(STD, operations, counting::<Arc<std::sync::Mutex<u64>>>(placement, ends, ends::threads));
         add(ROBUST, operations, counting::<RobustMutex>(placement, ends, in_processes));
+        add(PLAIN, operations, counting::<PlainMutex>(placement, ends, in_processes));
         add("CPython Lock", operations / 20, python("lock", ends, placement));
     }
+    bench.absent.push(format!("Boost: its interprocess_mutex is `{PLAIN}` on Linux"));
     Ok(bench)
 }
 
@@ -134,6 +141,46 @@ impl Counter for Shared<Raw> {
     }
 }
 
+/// A semaphore of one, as a lock.
+#[derive(ShmSafe)]
+#[repr(C)]
+struct Guarded {
+    semaphore: Semaphore,
+    value: AtomicU64,
+}
+
+impl Counter for Shared<Guarded> {
+    fn create() -> Result<Self> {
+        Ok(Shared::new(Guarded { semaphore: Semaphore::new(1), value: AtomicU64::new(0) })?)
+    }
+
+    fn add(&self) -> Tried<()> {
+        let _permit = self.semaphore.acquire();
+        let value = self.value.load(Ordering::Relaxed);
+        self.value.store(value + 1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn total(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+}
+
+impl Counter for Arc<std::sync::Mutex<u64>> {
+    fn create() -> Result<Self> {
+        Ok(Arc::new(std::sync::Mutex::new(0)))
+    }
+
+    fn add(&self) -> Tried<()> {
+        *self.lock().map_err(|error| error.to_string())? += 1;
+        Ok(())
+    }
+
+    fn total(&self) -> u64 {
+        self.lock().map_or(0, |value| *value)
+    }
+}
+
 impl Counter for Arc<parking_lot::Mutex<u64>> {
     fn create() -> Result<Self> {
         Ok(Arc::new(parking_lot::Mutex::new(0)))
@@ -149,16 +196,16 @@ impl Counter for Arc<parking_lot::Mutex<u64>> {
     }
 }
 
-impl Counter for RobustMutex {
+impl<const ROBUST: bool> Counter for Pthread<ROBUST> {
     fn create() -> Result<Self> {
-        RobustMutex::new()
+        Pthread::new()
     }
 
     fn add(&self) -> Tried<()> {
-        RobustMutex::add(self)
+        Pthread::add(self).map_err(|error| error.to_string())
     }
 
     fn total(&self) -> u64 {
-        RobustMutex::total(self)
+        Pthread::total(self)
     }
 }

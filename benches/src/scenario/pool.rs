@@ -1,13 +1,19 @@
+use super::bulk::Blob;
 use super::{Context, Scenario};
 use crate::Result;
+use crate::cargo::{COPIED, PAGE};
 use crate::measure::{Bench, Round, System, check, trivial};
-use crate::peer;
+use crate::{peer, stats, sys};
 use multiproc_pool::Pool;
+use multiproc_process::StartMethod;
+use multiproc_shm::Shared;
+use multiproc_sync::Barrier;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
-use serde::de::Visitor;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const WORKERS: usize = 2;
@@ -15,10 +21,13 @@ const PROCSPAWN: &str = "procspawn";
 const RAYON: &str = "rayon, threads";
 const CPYTHON: &str = "CPython, Pool";
 const IDEAL: &str = "the work by half";
-/// How many tasks procspawn has under way: each takes four descriptors. With large ones it hangs beyond a few.
+/// How many numbers are mapped.
+const MAPPED: u64 = 1_000_000;
+/// How many tasks procspawn has under way: each takes four descriptors.
 const WINDOW: usize = 500;
-const LARGE_WINDOW: usize = 1;
-const MIB: usize = 1 << 20;
+/// How many large tasks each system has under way; also in `python/pool.py`. procspawn's hand-in waits until a worker
+/// takes the bytes, and a worker until the caller takes the answer: with more than one for each all wait for ever.
+const LARGE_WINDOW: usize = WORKERS;
 
 pub(super) const TASKS: Scenario = Scenario {
     name: "pool-tasks",
@@ -36,15 +45,16 @@ pub(super) const ONE: Scenario = Scenario {
 
 pub(super) const MAP: Scenario = Scenario {
     name: "pool-map",
-    sentence: "map a function of no work over a million numbers (20,000 in a smoke run) with two workers; the cost \
-               of one",
+    sentence: "map a function of no work over a million numbers with two workers, a fifth of them in a quick run; \
+               the cost of one. Who would take many seconds maps as many as its name says",
     unit: "ns",
     bench: map,
 };
 
 pub(super) const LARGE: Scenario = Scenario {
     name: "pool-1mib",
-    sentence: "tasks with 1 MiB of bytes in and the same out, handed in one by one; the time of one",
+    sentence: "tasks with 1 MiB of bytes in and the same out, two under way, each page that comes back looked at; \
+               the time of one",
     unit: "us",
     bench: large,
 };
@@ -65,7 +75,8 @@ pub(super) const UNEVEN: Scenario = Scenario {
 
 pub(super) const DEATH: Scenario = Scenario {
     name: "pool-death",
-    sentence: "from the kill of a worker amid a task to that task's error, and until its replacement has answered one",
+    sentence: "from the kill of a worker amid a task to that task's error, and until two workers have answered tasks \
+               that wait for each other; with the method by which the workers are started",
     unit: "ms",
     bench: death,
 };
@@ -86,7 +97,7 @@ fn tasks(context: &Context) -> Result<Bench> {
             WINDOW,
             numbers,
             |number| procspawn::spawn!(in pool, (number => number) || trivial(number)),
-            Ok,
+            |task| Ok(task.join()?),
         )
     });
     let pool = threads()?;
@@ -126,7 +137,11 @@ fn one(context: &Context) -> Result<Bench> {
     });
     let pool = procspawn::Pool::new(WORKERS)?;
     let by_procspawn = counted(1e6, move |numbers| {
-        windowed(1, numbers, |number| procspawn::spawn!(in pool, (number => number) || trivial(number)), Ok)
+        let mut sum = 0;
+        for number in numbers {
+            sum += procspawn::spawn!(in pool, (number => number) || trivial(number)).join()?;
+        }
+        Ok(sum)
     });
     let pool = threads()?;
     let by_rayon =
@@ -151,76 +166,25 @@ fn map(context: &Context) -> Result<Bench> {
         let results: Vec<u64> = pool.install(|| numbers.into_par_iter().map(trivial).collect());
         Ok(results.into_iter().sum())
     });
-    let items = context.effort.operations(1_000_000);
-    let ours = System::new("ours, map", items, ours).against(CPYTHON).goal(CPYTHON, 1.0 / 10.0);
-    with_python(context, "map", 1_000_000, ours, [System::new(RAYON, items, by_rayon)])
-}
-
-/// Bytes that serialize as such.
-#[derive(Clone)]
-struct Mib(Vec<u8>);
-
-impl Serialize for Mib {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Mib {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Mib, D::Error> {
-        struct Whole;
-
-        impl Visitor<'_> for Whole {
-            type Value = Mib;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> std::result::Result<Mib, E> {
-                Ok(Mib(bytes.to_vec()))
-            }
-
-            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> std::result::Result<Mib, E> {
-                Ok(Mib(bytes))
-            }
-        }
-
-        deserializer.deserialize_byte_buf(Whole)
-    }
+    let items = context.effort.operations(MAPPED);
+    // Fewer items are other chunks, and so all map as many.
+    let ours = System::new("ours, map", items, ours).uncut().against(CPYTHON).goal(CPYTHON, 1.0 / 10.0);
+    with_python(context, "map", MAPPED, ours, [System::new(RAYON, items, by_rayon).uncut()])
 }
 
 fn large(context: &Context) -> Result<Bench> {
-    let bytes = Mib(vec![7; MIB]);
     let pool = Pool::new(WORKERS)?;
-    let data = bytes.clone();
-    let ours = counted(1e6, move |numbers| {
-        let task = |(number, data): (u64, Mib)| (trivial(number), data);
-        let mut sum = 0;
-        let (mut under_way, window) = (VecDeque::new(), 2 * WORKERS);
-        for number in numbers {
-            if under_way.len() == window {
-                sum += answered(&mut under_way)?;
-            }
-            under_way.push_back(pool.apply_async((number, data.clone()), task));
-        }
-        while !under_way.is_empty() {
-            sum += answered(&mut under_way)?;
-        }
-        Ok(sum)
-    });
+    let ours = carried(
+        move |number, data| {
+            pool.apply_async((number, data), |(number, data): (u64, Blob)| (trivial(number), data))
+        },
+        |task| Ok(task.get()?),
+    );
     let pool = procspawn::Pool::new(WORKERS)?;
-    let data = bytes;
-    let by_procspawn = counted(1e6, move |numbers| {
-        windowed(
-            LARGE_WINDOW,
-            numbers,
-            |number| procspawn::spawn!(in pool, (number => number, data.clone() => data) || (trivial(number), data)),
-            |(number, data): (u64, Mib)| {
-                if data.0.len() == MIB { Ok(number) } else { Err("other bytes".into()) }
-            },
-        )
-    });
+    let by_procspawn = carried(
+        move |number, data| procspawn::spawn!(in pool, (number => number, data => data) || (trivial(number), data)),
+        |task| Ok(task.join()?),
+    );
     let effort = context.effort;
     let ours = System::new("ours, apply_async", effort.operations(500), ours)
         .against(PROCSPAWN)
@@ -230,15 +194,26 @@ fn large(context: &Context) -> Result<Bench> {
     with_python(context, "large", 100, ours, others)
 }
 
-fn answered(under_way: &mut VecDeque<multiproc_pool::AsyncResult<(u64, Mib)>>) -> Result<u64> {
-    match under_way.pop_front() {
-        Some(task) => {
-            let (number, data) = task.get()?;
-            check(data.0.len() as u64, MIB as u64)?;
-            Ok(number)
-        }
-        None => Ok(0),
-    }
+/// Makes a round of tasks that bring the same bytes back, with what hands one in and what waits for it.
+fn carried<T: 'static>(
+    mut hand_in: impl FnMut(u64, Blob) -> T + 'static,
+    wait: impl Fn(T) -> Result<(u64, Blob)> + 'static,
+) -> Round {
+    let data = Blob(Arc::new(vec![7; COPIED]));
+    counted(1e6, move |numbers| {
+        windowed(
+            LARGE_WINDOW,
+            numbers,
+            |number| hand_in(number, data.clone()),
+            |task| {
+                let (number, back) = wait(task)?;
+                if back.0.len() != COPIED || back.0.iter().step_by(PAGE).any(|byte| *byte != 7) {
+                    return Err("other bytes came back".into());
+                }
+                Ok(number)
+            },
+        )
+    })
 }
 
 /// Keeps a processor busy.
@@ -299,60 +274,72 @@ fn uneven(_: &Context) -> Result<Bench> {
 }
 
 fn death(context: &Context) -> Result<Bench> {
-    let told: Round = Box::new(|count| deaths(count, |told, _| told));
-    let repaired: Round = Box::new(|count| deaths(count, |_, repaired| repaired));
-    let mut systems = vec![
-        System::new("ours, the task errs", 5, told).limit(5.0),
-        System::new("ours, two workers answer", 5, repaired).limit(25.0),
+    let methods = [("fork server", StartMethod::ForkServer), ("spawn, the default", StartMethod::Spawn)];
+    let mut systems = Vec::new();
+    for (name, method) in methods {
+        let told: Round = Box::new(move |count| deaths(method, count, |(told, _)| told));
+        let repaired: Round = Box::new(move |count| deaths(method, count, |(_, repaired)| repaired));
+        systems.push(System::new(format!("ours, {name}: the task errs"), 5, told).limit(5.0));
+        systems.push(System::new(format!("ours, {name}: two workers answer"), 5, repaired).limit(25.0));
+    }
+    let operations = context.effort.operations(3);
+    for (name, round) in peer::packaged_pools("death") {
+        systems.push(System::new(format!("{name}: the task errs"), operations, round));
+    }
+    let absent = [
+        "CPython: it hangs for ever when a worker is killed",
+        "Python's packages, until two workers answer: loky's pool is dead then, mpire's hangs, Pebble's is not measured",
     ];
-    let absent = vec!["CPython: it hangs for ever when a worker is killed".to_owned()];
-    systems.extend(packages(context, "death", 3));
-    Ok(Bench { systems, absent, ..Bench::default() })
-}
-
-/// The pools of Python's packages.
-fn packages(context: &Context, mode: &str, operations: u64) -> impl Iterator<Item = System> {
-    let operations = context.effort.operations(operations);
-    let pools = peer::packaged_pools(mode).into_iter();
-    pools.map(move |(name, round)| System::new(name, operations, round))
+    Ok(Bench { systems, absent: absent.map(str::to_owned).to_vec(), ..Bench::default() })
 }
 
 /// Kills a worker amid a task so often; the median of what `which` takes of the two times, in milliseconds.
-fn deaths(count: u64, which: fn(f64, f64) -> f64) -> Result<f64> {
-    let method = multiproc_process::StartMethod::ForkServer;
+fn deaths(method: StartMethod, count: u64, which: fn((f64, f64)) -> f64) -> Result<f64> {
     let pool = Pool::builder().workers(WORKERS).start_method(method).build()?;
     let mut times = Vec::new();
-    for _ in 0..count {
-        while pool.stats().workers.iter().filter(|worker| worker.is_ready).count() < WORKERS {
-            std::thread::yield_now();
-        }
-        let flag = multiproc_shm::Shared::new(std::sync::atomic::AtomicU32::new(0))?;
-        let task = pool.apply_async(flag.clone(), |flag| -> u32 {
-            flag.store(std::process::id(), std::sync::atomic::Ordering::Release); // Release: partner of the Acquire below
-            loop {
-                std::thread::park();
-            }
-        });
-        let id = loop {
-            let id = flag.load(std::sync::atomic::Ordering::Acquire); // Acquire: partner of the Release above
-            if id != 0 {
-                break id;
-            }
-            std::thread::yield_now();
-        };
-        let started = Instant::now();
-        multiproc_core::sys::process::send_signal(multiproc_core::sys::process::open_pidfd(id)?, 9)?;
-        if !task.get().is_err_and(|error| error.is_worker_death()) {
-            return Err("the task of a killed worker has not failed".into());
-        }
-        let told = started.elapsed().as_secs_f64() * 1e3;
-        while pool.stats().workers.iter().filter(|worker| worker.is_ready).count() < WORKERS {
-            std::thread::yield_now();
-        }
-        let repaired = started.elapsed().as_secs_f64() * 1e3;
-        times.push(which(told, repaired));
+    for number in 0..count {
+        all_answer(&pool, number)?;
+        times.push(which(one_dies(&pool, number)?));
     }
-    Ok(crate::stats::median(&times))
+    Ok(stats::median(&times))
+}
+
+/// A task for each worker, which ends when all of them have begun.
+fn all_answer(pool: &Pool, number: u64) -> Result {
+    let barrier = Shared::new(Barrier::new(WORKERS as u32))?;
+    let meet = |(barrier, number): (Shared<Barrier>, u64)| match barrier.wait() {
+        Ok(_) => trivial(number),
+        Err(_) => 0,
+    };
+    let tasks = [0; WORKERS].map(|_| pool.apply_async((barrier.clone(), number), meet));
+    tasks.into_iter().try_for_each(|task| check(task.get()?, trivial(number)))
+}
+
+/// Kills a worker amid a task; how long until the task errs, and until all workers answer again, in milliseconds.
+fn one_dies(pool: &Pool, number: u64) -> Result<(f64, f64)> {
+    let flag = Shared::new(AtomicU32::new(0))?;
+    let task = pool.apply_async(flag.clone(), |flag| -> u32 {
+        // Release, partner of the Acquire below.
+        flag.store(std::process::id(), Ordering::Release);
+        loop {
+            thread::park();
+        }
+    });
+    let id = loop {
+        // Acquire, partner of the Release above.
+        match flag.load(Ordering::Acquire) {
+            0 => thread::yield_now(),
+            id => break id,
+        }
+    };
+    let started = Instant::now();
+    sys::kill(id)?;
+    if !task.get().is_err_and(|error| error.is_worker_death()) {
+        return Err("the task of a killed worker has not failed".into());
+    }
+    let told = started.elapsed();
+    all_answer(pool, number)?;
+    Ok((told.as_secs_f64() * 1e3, started.elapsed().as_secs_f64() * 1e3))
 }
 
 /// Adds CPython, and where it can do the same, its packages.
@@ -365,10 +352,17 @@ fn with_python<const N: usize>(
 ) -> Result<Bench> {
     let mut systems = vec![ours];
     systems.extend(others);
-    let by_python = peer::python_script(peer::POOLS, mode);
-    systems.push(System::new(CPYTHON, context.effort.operations(operations), by_python));
+    let is_map = mode == "map";
+    let as_it_is = |system: System| if is_map { system.uncut() } else { system };
+    let by_python = peer::python_script(&[peer::POOLS, mode]);
+    systems.push(as_it_is(System::new(CPYTHON, context.effort.operations(operations), by_python)));
     if matches!(mode, "tasks" | "map") {
-        systems.extend(packages(context, mode, 5_000));
+        let few = context.effort.operations(5_000);
+        systems.extend(peer::packaged_pools(mode).into_iter().map(|(name, round)| {
+            // They take 20 us and more for each number, in their own chunks and in CPython's.
+            let name = if is_map { format!("{name}, {few} numbers") } else { name.to_owned() };
+            as_it_is(System::new(name, few, round))
+        }));
     }
     Ok(Bench { systems, ..Bench::default() })
 }
@@ -377,22 +371,22 @@ fn threads() -> Result<rayon::ThreadPool> {
     Ok(rayon::ThreadPoolBuilder::new().num_threads(WORKERS).build()?)
 }
 
-/// Has so many tasks of procspawn's under way at most; the sum of their results.
-fn windowed<R: Serialize + for<'de> Deserialize<'de>>(
+/// Has so many tasks under way at most; the sum of what `wait` gives of them.
+fn windowed<T>(
     window: usize,
     numbers: Range<u64>,
-    mut spawn: impl FnMut(u64) -> procspawn::JoinHandle<R>,
-    number: impl Fn(R) -> Result<u64>,
+    mut hand_in: impl FnMut(u64) -> T,
+    wait: impl Fn(T) -> Result<u64>,
 ) -> Result<u64> {
-    let mut under_way: VecDeque<procspawn::JoinHandle<R>> = VecDeque::new();
+    let mut under_way = VecDeque::with_capacity(window);
     let mut sum = 0;
     for next in numbers.map(Some).chain(std::iter::repeat_n(None, window)) {
         if (under_way.len() == window || next.is_none())
             && let Some(task) = under_way.pop_front()
         {
-            sum += number(task.join()?)?;
+            sum += wait(task)?;
         }
-        under_way.extend(next.map(&mut spawn));
+        under_way.extend(next.map(&mut hand_in));
     }
     Ok(sum)
 }

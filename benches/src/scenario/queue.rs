@@ -241,6 +241,9 @@ fn to_sleepers(context: &Context) -> Result<Bench> {
         here.add(OURS, 1_000, &[(RING, 1.25)], asleep::<P, Queue<P>>(placement, in_processes));
         here.add(OURS_SPSC, 1_000, &[(RING, 1.25)], asleep::<P, Spsc<P>>(placement, in_processes));
         here.add(RING, 1_000, &[], asleep::<P, Shared<FloorRing>>(placement, in_processes));
+        here.add(BOOST, 1_000, &[], in_us(boost("asleep", size_of::<P>(), 1, placement)));
+        heavy::asleep::<P>(here, placement);
+        here.add(PYTHON, 500, &[], in_us(python("asleep", size_of::<P>(), placement)));
         here.add(CROSSBEAM, 1_000, &[], asleep::<P, Crossbeam<P>>(placement, ends::threads));
         Ok(())
     })
@@ -249,7 +252,7 @@ fn to_sleepers(context: &Context) -> Result<Bench> {
 #[cfg(feature = "peers")]
 mod heavy {
     use super::Here;
-    use crate::link::{in_processes, ping as back, stream as there};
+    use crate::link::{asleep as to_sleeper, in_processes, ping as back, stream as there};
     use crate::payload::Payload;
     use crate::peer::heavy::{Iceoryx, IpcChannel, Polled};
     use crate::place::Placement;
@@ -272,6 +275,11 @@ mod heavy {
         here.add(ICEORYX, 10_000, &[], back::<P, Iceoryx>(placement, in_processes));
         here.add(IPC_CHANNEL, 10_000, &[], back::<P, IpcChannel>(placement, in_processes));
     }
+
+    pub(super) fn asleep<P: Payload>(here: &mut Here<'_>, placement: Placement) {
+        here.add(ICEORYX, 1_000, &[], to_sleeper::<P, Iceoryx>(placement, in_processes));
+        here.add(IPC_CHANNEL, 1_000, &[], to_sleeper::<P, IpcChannel>(placement, in_processes));
+    }
 }
 
 #[cfg(not(feature = "peers"))]
@@ -286,6 +294,10 @@ mod heavy {
     }
 
     pub(super) fn ping<P: Payload>(here: &mut Here<'_>, placement: Placement) {
+        stream::<P>(here, placement);
+    }
+
+    pub(super) fn asleep<P: Payload>(here: &mut Here<'_>, placement: Placement) {
         stream::<P>(here, placement);
     }
 }
