@@ -201,7 +201,7 @@ def together(context, work, cpus, warm, ends, *rest):
     ]
     for child in children:
         child.start()
-    # One that has failed puts nothing.
+    # One that has failed puts nothing, and the round ends when who has asked for it does.
     outcomes = [results.get() for _ in children]
     for child in children:
         child.join()
