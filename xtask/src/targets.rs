@@ -1,6 +1,7 @@
 //! Other targets, to see that nothing assumes this one.
 //!
-//! - aarch64 is built whole, and what needs no second process is run by an emulator: the gate `targets`.
+//! - aarch64 is built whole, but for tests and examples, and what needs no second process is run by an emulator: the gate
+//!   `targets`. All of it is type-checked by the gate `ports`.
 //! - Linux with musl is type-checked, but for the pool over several hosts, and of other systems what a port begins with,
 //!   see `crates/multiproc-core/src/sys/mod.rs`: the gate `ports`.
 //!
@@ -23,10 +24,25 @@ const TOOLS: &[&str] = &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu
 const COMPILER: &[&str] = &["rustc-web", "cargo-web", "libstd-rust-web-dev:arm64"];
 const SOURCE: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 
-/// The crates whose unit tests run under an emulator: others start processes of this executable, which the system
-/// would take for the emulator, or wait for threads of which it runs one at a time.
-const EMULATED: &[&str] =
-    &["multiproc-core", "multiproc-shm", "multiproc-sync", "multiproc-pipe", "multiproc-queue"];
+/// The crates whose tests run under an emulator: others start processes of this executable, which the system would take
+/// for the emulator, or wait for threads of which it runs one at a time.
+const EMULATED: &[&str] = &[
+    "multiproc-core",
+    "multiproc-shm",
+    "multiproc-sync",
+    "multiproc-pipe",
+    "multiproc-queue",
+    "multiproc-threads",
+];
+/// Their integration tests; that of the codec is left out, since an emulator takes minutes for its millions of values.
+const SUITES: &[&str] = &["it", "leaks", "codec_handles", "names_deadlines"];
+/// What of them starts a compiler, or a program of this executable's.
+const NOT_EMULATED: &[&str] = &[
+    "compile::",
+    "limits::larger_than_the_control_group",
+    "limits::the_hard_limit_of_descriptors",
+    "limits::the_soft_limit_of_descriptors",
+];
 
 /// Targets that are type-checked, side by side.
 struct Ports {
@@ -58,13 +74,21 @@ const PORTS: &[Ports] = &[
     },
 ];
 
-/// Type-checks for the other systems; returns what is missing.
+/// Type-checks for the other systems, and tests and examples for aarch64; returns what is missing.
 pub(crate) fn ports(workspace: &Workspace) -> Result<Option<String>> {
     let mut lacks = Vec::new();
     for ports in PORTS {
         lacks.extend(type_check(ports, workspace)?);
     }
-    if lacks.len() == PORTS.len() {
+    match lack_for_arm() {
+        None => {
+            let mut check = arm_cargo("check", workspace);
+            check.args(["--workspace", "--all-targets"]);
+            run(check)?;
+        }
+        lack => lacks.extend(lack),
+    }
+    if lacks.len() > PORTS.len() {
         return Ok(Some(lacks.join("; ")));
     }
     lacks.iter().for_each(|lack| println!("skipped: {lack}"));
@@ -73,10 +97,34 @@ pub(crate) fn ports(workspace: &Workspace) -> Result<Option<String>> {
 
 /// Builds all for aarch64 and runs what an emulator can; returns what is missing.
 pub(crate) fn arm(workspace: &Workspace) -> Result<Option<String>> {
-    let is_own = is_installed(ARM);
-    let can_build = is_own || (debian::admits("arm64") && debian::has(COMPILER));
+    let lack = lack_for_arm();
+    if lack.is_some() {
+        return Ok(lack);
+    }
+    let mut build = arm_cargo("build", workspace);
+    build.args(["--workspace", "--lib", "--bins"]);
+    run(build)?;
+    let mut test = arm_cargo("test", workspace);
+    EMULATED.iter().for_each(|package| {
+        test.args(["--package", package]);
+    });
+    test.arg("--lib");
+    SUITES.iter().for_each(|suite| {
+        test.args(["--test", suite]);
+    });
+    test.arg("--");
+    NOT_EMULATED.iter().for_each(|name| {
+        test.args(["--skip", name]);
+    });
+    run(test)?;
+    Ok(None)
+}
+
+/// What is missing to build for aarch64 and to run that.
+fn lack_for_arm() -> Option<String> {
+    let can_build = is_installed(ARM) || (debian::admits("arm64") && debian::has(COMPILER));
     if !can_build {
-        return Ok(Some(not_installed(ARM)));
+        return Some(not_installed(ARM));
     }
     let version = |program: &str| {
         let mut command = Command::new(program);
@@ -84,27 +132,17 @@ pub(crate) fn arm(workspace: &Workspace) -> Result<Option<String>> {
         succeeds(command)
     };
     let can_run = (version(LINKER) && version(EMULATOR)) || debian::has(TOOLS);
-    if !can_run {
-        return Ok(Some(debian::lack("there is no linker and no emulator for aarch64", TOOLS)));
-    }
-    let command = |verb: &str| {
-        let mut command = if is_own { cargo(&[verb]) } else { debian_cargo(verb) };
-        command.args(["--lib", "--all-features", "--target", ARM]);
-        // Another compiler would rebuild all that this one has built.
-        command.arg("--target-dir").arg(workspace.target.join("targets"));
-        command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
-        command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", emulator());
-        command
-    };
-    let mut build = command("build");
-    build.args(["--workspace", "--bins"]);
-    run(build)?;
-    let mut test = command("test");
-    EMULATED.iter().for_each(|package| {
-        test.args(["--package", package]);
-    });
-    run(test)?;
-    Ok(None)
+    (!can_run).then(|| debian::lack("there is no linker and no emulator for aarch64", TOOLS))
+}
+
+fn arm_cargo(verb: &str, workspace: &Workspace) -> Command {
+    let mut command = if is_installed(ARM) { cargo(&[verb]) } else { debian_cargo(verb) };
+    command.args(["--all-features", "--target", ARM]);
+    // Another compiler would rebuild all that this one has built.
+    command.arg("--target-dir").arg(workspace.target.join("targets"));
+    command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
+    command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", emulator());
+    command
 }
 
 /// Type-checks for other systems; returns what is missing.
