@@ -49,7 +49,7 @@ fn peer(system: &str) -> Option<Peer> {
             return Some(Peer::Package(version));
         }
     }
-    if system.contains("CPython") {
+    if system.contains("Python") {
         return Some(Peer::Python);
     }
     if system.contains("Boost") {

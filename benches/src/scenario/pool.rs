@@ -2,7 +2,7 @@ use super::bulk::Blob;
 use super::{Context, Scenario};
 use crate::Result;
 use crate::cargo::{COPIED, PAGE};
-use crate::measure::{Bench, Round, System, check, trivial};
+use crate::measure::{Bench, Round, System, check, prepared, trivial};
 use crate::{peer, stats, sys};
 use multiproc_pool::Pool;
 use multiproc_process::StartMethod;
@@ -91,27 +91,29 @@ fn tasks(context: &Context) -> Result<Bench> {
         }
         Ok(sum)
     });
-    let pool = procspawn::Pool::new(WORKERS)?;
-    let by_procspawn = counted(1e9, move |numbers| {
-        windowed(
-            WINDOW,
-            numbers,
-            |number| procspawn::spawn!(in pool, (number => number) || trivial(number)),
-            |task| Ok(task.join()?),
-        )
+    let by_procspawn = with_procspawn(|pool| {
+        counted(1e9, move |numbers| {
+            windowed(
+                WINDOW,
+                numbers,
+                |number| procspawn::spawn!(in pool, (number => number) || trivial(number)),
+                |task| Ok(task.join()?),
+            )
+        })
     });
-    let pool = threads()?;
-    let by_rayon = counted(1e9, move |numbers| {
-        let (sender, results) = std::sync::mpsc::channel();
-        for number in numbers {
-            let sender = sender.clone();
-            pool.spawn(move || {
-                // The other end is there until all have arrived.
-                let _ = sender.send(trivial(number));
-            });
-        }
-        drop(sender);
-        Ok(results.iter().sum())
+    let by_rayon = with_threads(|pool| {
+        counted(1e9, move |numbers| {
+            let (sender, results) = std::sync::mpsc::channel();
+            for number in numbers {
+                let sender = sender.clone();
+                pool.spawn(move || {
+                    // The other end is there until all have arrived.
+                    let _ = sender.send(trivial(number));
+                });
+            }
+            drop(sender);
+            Ok(results.iter().sum())
+        })
     });
     let effort = context.effort;
     let ours = System::new("ours, apply_async", effort.operations(100_000), ours)
@@ -135,17 +137,18 @@ fn one(context: &Context) -> Result<Bench> {
         }
         Ok(sum)
     });
-    let pool = procspawn::Pool::new(WORKERS)?;
-    let by_procspawn = counted(1e6, move |numbers| {
-        let mut sum = 0;
-        for number in numbers {
-            sum += procspawn::spawn!(in pool, (number => number) || trivial(number)).join()?;
-        }
-        Ok(sum)
+    let by_procspawn = with_procspawn(|pool| {
+        counted(1e6, move |numbers| {
+            let mut sum = 0;
+            for number in numbers {
+                sum += procspawn::spawn!(in pool, (number => number) || trivial(number)).join()?;
+            }
+            Ok(sum)
+        })
     });
-    let pool = threads()?;
-    let by_rayon =
-        counted(1e6, move |numbers| Ok(numbers.map(|number| pool.install(|| trivial(number))).sum()));
+    let by_rayon = with_threads(|pool| {
+        counted(1e6, move |numbers| Ok(numbers.map(|number| pool.install(|| trivial(number))).sum()))
+    });
     let effort = context.effort;
     let ours = System::new("ours, apply", effort.operations(20_000), ours)
         .against(PROCSPAWN)
@@ -161,10 +164,11 @@ fn one(context: &Context) -> Result<Bench> {
 fn map(context: &Context) -> Result<Bench> {
     let pool = Pool::new(WORKERS)?;
     let ours = counted(1e9, move |numbers| Ok(pool.map(numbers, trivial)?.into_iter().sum()));
-    let pool = threads()?;
-    let by_rayon = counted(1e9, move |numbers| {
-        let results: Vec<u64> = pool.install(|| numbers.into_par_iter().map(trivial).collect());
-        Ok(results.into_iter().sum())
+    let by_rayon = with_threads(|pool| {
+        counted(1e9, move |numbers| {
+            let results: Vec<u64> = pool.install(|| numbers.into_par_iter().map(trivial).collect());
+            Ok(results.into_iter().sum())
+        })
     });
     let items = context.effort.operations(MAPPED);
     // Fewer items are other chunks, and so all map as many.
@@ -180,11 +184,12 @@ fn large(context: &Context) -> Result<Bench> {
         },
         |task| Ok(task.get()?),
     );
-    let pool = procspawn::Pool::new(WORKERS)?;
-    let by_procspawn = carried(
-        move |number, data| procspawn::spawn!(in pool, (number => number, data => data) || (trivial(number), data)),
-        |task| Ok(task.join()?),
-    );
+    let by_procspawn = with_procspawn(|pool| {
+        carried(
+            move |number, data| procspawn::spawn!(in pool, (number => number, data => data) || (trivial(number), data)),
+            |task| Ok(task.join()?),
+        )
+    });
     let effort = context.effort;
     let ours = System::new("ours, apply_async", effort.operations(500), ours)
         .against(PROCSPAWN)
@@ -230,9 +235,10 @@ fn work(context: &Context) -> Result<Bench> {
     let ours = counted(1e6, move |numbers| {
         Ok(pool.map(numbers.map(|number| (number, 1000)), busy)?.into_iter().sum())
     });
-    let pool = threads()?;
-    let by_rayon = counted(1e6, move |numbers| {
-        Ok(pool.install(|| numbers.into_par_iter().map(|number| busy((number, 1000))).sum()))
+    let by_rayon = with_threads(|pool| {
+        counted(1e6, move |numbers| {
+            Ok(pool.install(|| numbers.into_par_iter().map(|number| busy((number, 1000))).sum()))
+        })
     });
     let effort = context.effort;
     let ours = System::new("ours, map", effort.operations(2_000), ours)
@@ -256,11 +262,12 @@ fn uneven(_: &Context) -> Result<Bench> {
         Ok(started.elapsed().as_secs_f64() * 1e3)
     };
     let ours: Round = Box::new(move |_| timed(&mut || Ok(pool.map(tasks(), busy)?.into_iter().sum())));
-    let pool = threads()?;
-    let by_rayon: Round = Box::new(move |_| {
-        timed(&mut || {
-            let tasks: Vec<_> = tasks().collect();
-            Ok(pool.install(|| tasks.into_par_iter().map(busy).sum()))
+    let by_rayon = with_threads(move |pool| {
+        Box::new(move |_| {
+            timed(&mut || {
+                let tasks: Vec<_> = tasks().collect();
+                Ok(pool.install(|| tasks.into_par_iter().map(busy).sum()))
+            })
         })
     });
     Ok(Bench {
@@ -367,8 +374,14 @@ fn with_python<const N: usize>(
     Ok(Bench { systems, ..Bench::default() })
 }
 
-fn threads() -> Result<rayon::ThreadPool> {
-    Ok(rayon::ThreadPoolBuilder::new().num_threads(WORKERS).build()?)
+/// A round of rayon's pool, which is not started before.
+fn with_threads(make: impl FnOnce(rayon::ThreadPool) -> Round + 'static) -> Round {
+    prepared(|| Ok(make(rayon::ThreadPoolBuilder::new().num_threads(WORKERS).build()?)))
+}
+
+/// A round of procspawn's pool, which is not started before.
+fn with_procspawn(make: impl FnOnce(procspawn::Pool) -> Round + 'static) -> Round {
+    prepared(|| Ok(make(procspawn::Pool::new(WORKERS)?)))
 }
 
 /// Has so many tasks under way at most; the sum of what `wait` gives of them.
