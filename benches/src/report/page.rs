@@ -46,7 +46,7 @@ const LINE: u32 = 26;
 /// For the names, left of the bars.
 const NAMES: u32 = 270;
 /// As above, where two of them stand together.
-const PAIRS: u32 = 480;
+const PAIRS: u32 = 530;
 /// For the title above and the axis below.
 const MARGIN: u32 = 70;
 /// For what is said below the axis.
@@ -138,6 +138,9 @@ fn ratios(path: &Path, outcomes: &[Outcome], is_shown: impl Fn(&str) -> bool) ->
 /// The first of ours of each place, or whatever else tells rows apart that are compared with each other, and the
 /// cheapest of the others there.
 fn beside_the_best(rows: &[Row]) -> Vec<(&Row, &Row)> {
+    // Who is compared to nobody, and nobody to it, stands beside all.
+    let is_anywhere =
+        |row: &Row| row.group.is_none() && rows.iter().all(|other| other.group.as_ref() != Some(&row.system));
     let mut seen: Vec<Option<&str>> = Vec::new();
     let mut pairs = Vec::new();
     for ours in rows.iter().filter(|row| row.is_ours) {
@@ -148,7 +151,8 @@ fn beside_the_best(rows: &[Row]) -> Vec<(&Row, &Row)> {
         let is_beside = |row: &&Row| {
             let is_named = Some(row.system.as_str()) == group
                 || ours.goals.iter().any(|(goal, _)| goal.against == row.system);
-            !row.is_ours && (is_named || group.is_some() && row.group.as_deref() == group)
+            !row.is_ours
+                && (is_named || group.is_some() && (row.group.as_deref() == group || is_anywhere(row)))
         };
         let cost = |row: &Row| Spread::of(&row.samples).median;
         let others = rows.iter().filter(is_beside);
@@ -331,6 +335,9 @@ mod tests {
             [("ours | two cores", "ring | two cores"), ("ours | one core", "Boost | one core")]
         );
         assert!(beside_the_best(&[row("ours", None, 1.0), row("other", None, 1.0)]).is_empty());
+        let rows =
+            [row("ours, map", Some("CPython"), 3.0), row("rayon", None, 1.0), row("CPython", None, 9.0)];
+        assert_eq!(beside_the_best(&rows)[0].1.system, "rayon");
     }
 
     #[test]
