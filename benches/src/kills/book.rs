@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 ///
 /// ```text
 /// word 0         producers are to end, and consumers when nothing comes
-/// word 1, 2      what is counted behind the lock
+/// word 1, 2      what is counted behind the lock, one after the other
 /// word 3         all may begin
 /// word 16 + w    how much worker w has done
 /// word 32 + w    worker w has ended by itself

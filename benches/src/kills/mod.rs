@@ -10,7 +10,7 @@ pub(crate) use ours::serve;
 
 use crate::peer::{NO_HEAVY, interpreter, peer_version};
 use crate::{Result, role, sys};
-use book::{Book, DONE, FIRST, GO, MOST, PROGRESS, STOP};
+use book::{Book, DONE, FIRST, GO, MOST, PROGRESS, SECOND, STOP};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -56,7 +56,8 @@ const PROGRAMS: &[Program] = &[
     },
     Program {
         name: "lock",
-        sentence: "four processes take a lock, count and release it; lost is what was counted and is not there",
+        sentence: "four processes take a lock, count and release it; lost is what was counted and is not there, twice \
+                   where two had the lock",
         trial: |command, random| workers(command, random, lock_books),
     },
     Program {
@@ -280,8 +281,10 @@ fn lock_books(book: &Book, _: usize) -> Result<Trial> {
     for who in 0..WORKERS as u64 {
         noted += book.word(PROGRESS + who)?;
     }
-    // The victim may have counted what it did not come to note.
-    Ok(Trial { lost: noted.saturating_sub(book.word(FIRST)?), ..Trial::default() })
+    let (first, second) = (book.word(FIRST)?, book.word(SECOND)?);
+    // The victim may have counted what it did not come to note, and have died between the two words.
+    let had_two = second > first || first > second + 1;
+    Ok(Trial { lost: noted.saturating_sub(first), twice: u64::from(had_two), hangs: 0 })
 }
 
 fn pool(mut command: Command, random: &mut Random) -> Result<Trial> {
