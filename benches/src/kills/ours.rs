@@ -30,6 +30,8 @@ pub(super) type Place = (u64, PathBuf);
 /// Whose message it is, and which of them.
 pub(super) type Numbered = (u64, u64);
 type Lined = (Place, Queue<Numbered>);
+/// One of both.
+type End = (Option<Sender<Numbered>>, Option<Receiver<Numbered>>);
 
 fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
@@ -158,11 +160,11 @@ fn consume((place, queue): Lined) -> Told {
 }
 
 /// Does what there is to do at the end of a channel that it has.
-fn at_end((place, ends): (Place, (Option<Sender<Numbered>>, Option<Receiver<Numbered>>))) -> Told {
-    if let Some(sender) = ends.0 {
+fn at_end((place, (sender, receiver)): (Place, End)) -> Told {
+    if let Some(sender) = sender {
         return send_all(&place, |message| sender.send(message).map_err(told));
     }
-    let receiver = ends.1.ok_or("no end of a channel")?;
+    let receiver = receiver.ok_or("no end of a channel")?;
     take_all(3, &place, || match receiver.recv_timeout(NOTHING) {
         Ok(message) => Ok(Some(message)),
         // Nobody sends any more, as is told at once.

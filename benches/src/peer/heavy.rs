@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::cargo::{COPIED, look, mark};
-use crate::ends::{Gate, Told};
+use crate::ends::{Crew, Gate, Told};
 use crate::link::{CAPACITY, Link, Tried, clones, in_processes};
 use crate::measure::{Round, check, trivial};
 use crate::payload::Payload;
@@ -253,8 +253,7 @@ impl<P: Payload> Link<P> for Polled {
 pub(crate) fn iceoryx_bulk(placement: Placement) -> Round {
     Box::new(move |count| {
         let link = Iceoryx::new(LARGE_CAPACITY)?;
-        let ends: Vec<(Iceoryx, fn((Iceoryx, Gate)) -> Told)> =
-            vec![(link.clone(), publish_bulk), (link, receive_bulk)];
+        let ends: Crew<Iceoryx> = vec![(link.clone(), publish_bulk), (link, receive_bulk)];
         let outcome = in_processes(placement, count, ends)?;
         check(outcome.sum, (0..count).map(trivial).sum())?;
         Ok(outcome.each(count) / 1e3)
@@ -334,8 +333,7 @@ impl<P: Payload> Link<P> for IpcChannel {
 pub(crate) fn ipc_channel_bulk(placement: Placement) -> Round {
     Box::new(move |count| {
         let link = IpcChannel::new()?;
-        let ends: Vec<(IpcChannel, fn((IpcChannel, Gate)) -> Told)> =
-            vec![(link.clone(), send_bytes), (link, receive_bytes)];
+        let ends: Crew<IpcChannel> = vec![(link.clone(), send_bytes), (link, receive_bytes)];
         let outcome = in_processes(placement, count, ends)?;
         check(outcome.sum, (0..count).map(trivial).sum())?;
         Ok(outcome.each(count) / 1e3)
