@@ -9,6 +9,8 @@ use crate::shell::{Result, cargo, root, run};
 /// Which peers take part; `all`, or no value, asks for those that take long to build, too.
 const PEERS: &str = "--peers";
 const ALL: &str = "all";
+/// The pool over several hosts.
+const CLUSTER: &str = "cluster";
 /// What is built for this is the same everywhere: what a program has besides moves its instructions.
 const INSTRUCTIONS: &str = "--instructions";
 /// What they were, and the compiler that made them.
@@ -42,9 +44,10 @@ fn features(args: &mut Vec<String>, has_server: bool) -> Vec<&'static str> {
         args.remove(at);
     }
     if args.iter().any(|arg| arg == INSTRUCTIONS) {
-        return Vec::new();
+        // As where there is a server, so that one build serves all.
+        return vec![CLUSTER];
     }
-    let wanted = [("cluster", has_server), ("peers", has_peers)];
+    let wanted = [(CLUSTER, has_server), ("peers", has_peers)];
     wanted.into_iter().filter(|(_, is_wanted)| *is_wanted).map(|(feature, _)| feature).collect()
 }
 
@@ -97,7 +100,7 @@ mod tests {
     #[test]
     fn what_is_counted_is_built_the_same_everywhere() {
         let mut args = vec!["--instructions".to_owned()];
-        assert!(features(&mut args, true).is_empty());
+        assert_eq!(features(&mut args, true), features(&mut args, false));
         assert_eq!(args, ["--instructions"]);
     }
 
