@@ -50,8 +50,8 @@ fn after_too_much_memory_also_during_a_task() {
         let pool = Pool::builder().workers(1).max_resident(64 << 20).build().unwrap();
         let (begun, go) = (flag(), flag());
         let task = pool.apply_async((begun.clone(), go.clone()), |(begun, go)| {
-            let large = vec![1u8; 128 << 20];
-            std::mem::forget(large);
+            // Or an optimizer takes none.
+            std::mem::forget(std::hint::black_box(vec![1u8; 128 << 20]));
             raise(&begun);
             wait_for(&go, 1);
             std::process::id()
