@@ -1,6 +1,7 @@
 //! Counts what a test's body leaves behind.
 
 use crate::proc::{self, eventually, holds_within};
+use crate::raw;
 use multiproc_process::{Process, StartMethod, active_children};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 ///
 /// Something was left behind, or `body` panicked.
 pub(crate) fn checked(method: Option<StartMethod>, body: impl FnOnce()) {
+    raw::heed_interrupts();
     if let Some(method) = method {
         // The first start makes what stays: the spawner thread's bell, this process' pidfd, the fork server.
         let first = Process::builder().start_method(method).spawn((), |()| ()).unwrap();

@@ -50,6 +50,7 @@ const SIGINT: c_int = 2;
 const SIGALRM: c_int = 14;
 const SIGTERM: c_int = 15;
 const SIGCHLD: c_int = 17;
+const SIG_DFL: usize = 0;
 const SIG_IGN: usize = 1;
 const WNOHANG: c_int = 1;
 const MSG_PEEK: c_int = 2;
@@ -110,6 +111,12 @@ pub fn steal_status() -> Option<u32> {
 pub fn ignore_children() {
     // SAFETY: SIG_IGN runs no code.
     unsafe { signal(SIGCHLD, SIG_IGN) };
+}
+
+/// Is ended by ctrl-C, which a program that a shell has started in the background ignores, and all that it starts.
+pub fn heed_interrupts() {
+    // SAFETY: SIG_DFL runs no code.
+    unsafe { signal(SIGINT, SIG_DFL) };
 }
 
 /// Ignores the signals by which a program is asked to end.
