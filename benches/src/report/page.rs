@@ -37,6 +37,8 @@ const SHOWN: &[&str] = &[
     "pool-1mib",
     "manager-call",
 ];
+/// What the names of systems hold that do less than ours: they have no other process, or start another program.
+const LESS: &[&str] = &["threads", "no other process", "/bin/true"];
 /// The one of which it shows the systems.
 const SHOWN_WHOLE: &str = "queue-64";
 
@@ -126,7 +128,7 @@ fn ratios(path: &Path, outcomes: &[Outcome], is_shown: impl Fn(&str) -> bool) ->
     if !bars.is_empty() {
         bar_chart(
             path,
-            "cost of ours / cost of the best other one (left of 1 is cheaper; yellow: than a floor)",
+            "cost of ours / cost of the cheapest other between processes (left of 1 is cheaper; yellow: than a floor)",
             PAIRS,
             &bars,
             stolen(outcomes).as_deref(),
@@ -136,7 +138,7 @@ fn ratios(path: &Path, outcomes: &[Outcome], is_shown: impl Fn(&str) -> bool) ->
 }
 
 /// The first of ours of each place, or whatever else tells rows apart that are compared with each other, and the
-/// cheapest of the others there.
+/// cheapest of the others there that do the same, if there is one: threads and a bare copy do less.
 fn beside_the_best(rows: &[Row]) -> Vec<(&Row, &Row)> {
     // Who is compared to nobody, and nobody to it, stands beside all.
     let is_anywhere =
@@ -156,7 +158,9 @@ fn beside_the_best(rows: &[Row]) -> Vec<(&Row, &Row)> {
         };
         let cost = |row: &Row| Spread::of(&row.samples).median;
         let others = rows.iter().filter(is_beside);
-        if let Some(best) = others.min_by(|a, b| cost(a).total_cmp(&cost(b))) {
+        let less = |row: &Row| LESS.iter().any(|word| row.system.contains(word));
+        let best = others.min_by(|a, b| less(a).cmp(&less(b)).then(cost(a).total_cmp(&cost(b))));
+        if let Some(best) = best {
             seen.push(group);
             pairs.push((ours, best));
         }
@@ -281,7 +285,7 @@ fn bar_chart(path: &Path, caption: &str, room: u32, bars: &[Bar<'_>], note: Opti
         area.draw(&Text::new(bar.name.to_owned(), (room as i32 - 8, y), right.clone()))?;
     }
     if let Some(note) = note {
-        below.draw(&Text::new(note.to_owned(), (room as i32, NOTE as i32 / 2), left))?;
+        below.draw(&Text::new(note.to_owned(), (8, NOTE as i32 / 2), left))?;
     }
     whole.present().map_err(|error| format!("write {}: {error}", path.display()))?;
     Ok(())
