@@ -36,14 +36,38 @@ class Book:
         os.pwrite(self.file, bytes([os.pread(self.file, 1, at)[0] + 1]), at)
 
 
-def produce(who, path, queue):
-    book = Book(path)
+def put_all(who, book, put):
+    """Puts one message after the other until all are to end, or `put` tells that nobody receives."""
     book.wait_for_go()
     for number in range(MOST):
-        if book.word(STOP):
+        if book.word(STOP) or not put((who, number)):
             break
-        queue.put((who, number))
         book.note(PROGRESS + who, number + 1)
+
+
+def take_all(who, book, producers, take):
+    """Takes messages of so many producers until all are to end; `take` gives None where nothing comes for a while."""
+    book.wait_for_go()
+    taken = 0
+    while True:
+        message = take()
+        if message is not None:
+            book.took(producers, who - producers, *message)
+            taken += 1
+            book.note(PROGRESS + who, taken)
+        elif book.word(STOP):
+            break
+    book.note(DONE + who, 1)
+
+
+def produce(who, path, queue):
+    book = Book(path)
+
+    def put(message):
+        queue.put(message)
+        return True
+
+    put_all(who, book, put)
     # What its thread still has goes out before it ends.
     queue.close()
     queue.join_thread()
@@ -51,58 +75,44 @@ def produce(who, path, queue):
 
 
 def consume(who, path, queue):
-    book = Book(path)
-    book.wait_for_go()
-    taken = 0
-    while True:
+    def take():
         try:
-            producer, number = queue.get(timeout=0.2)
+            return queue.get(timeout=0.2)
         except queues.Empty:
-            if book.word(STOP):
-                break
-            continue
-        book.took(2, who - 2, producer, number)
-        taken += 1
-        book.note(PROGRESS + who, taken)
-    book.note(DONE + who, 1)
+            return None
+
+    take_all(who, Book(path), 2, take)
 
 
 def send(who, path, ends):
     book = Book(path)
     reader, writer, lock = ends
     reader.close()
-    book.wait_for_go()
-    for number in range(MOST):
-        if book.word(STOP):
-            break
+
+    def put(message):
         try:
             with lock:
-                writer.send((who, number))
+                writer.send(message)
         except BrokenPipeError:
-            break
-        book.note(PROGRESS + who, number + 1)
+            return False
+        return True
+
+    put_all(who, book, put)
     book.note(DONE + who, 1)
 
 
 def receive(who, path, ends):
-    book = Book(path)
     reader, writer, _ = ends
     writer.close()
-    book.wait_for_go()
-    taken = 0
-    while True:
-        if not reader.poll(0.2):
-            if book.word(STOP):
-                break
-            continue
+
+    def take():
         try:
-            producer, number = reader.recv()
+            return reader.recv() if reader.poll(0.2) else None
         except EOFError:
-            break
-        book.took(3, who - 3, producer, number)
-        taken += 1
-        book.note(PROGRESS + who, taken)
-    book.note(DONE + who, 1)
+            # Nobody sends any more, as is told at once.
+            return None
+
+    take_all(who, Book(path), 3, take)
 
 
 def lock_and_add(who, path, lock):

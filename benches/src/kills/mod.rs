@@ -87,7 +87,12 @@ pub(crate) fn run(kills: u64, only: &str, is_json: bool) -> Result {
             let command = match command {
                 Ok(command) => command,
                 Err(why) => {
-                    println!("  absent: {system}: {why}");
+                    if is_json {
+                        let scenario = format!("kills-{}", program.name);
+                        println!("{}", json!({ "scenario": scenario, "system": system, "absent": why }));
+                    } else {
+                        println!("  absent: {system}: {why}");
+                    }
                     continue;
                 }
             };
